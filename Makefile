@@ -1,0 +1,47 @@
+# Every target sets itself up: it makes .venv and installs the pinned versions when they changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MEMBERS := shared/contracts shared/chassis services/gateway services/auth services/quota services/projector \
+           deploy/provision deploy/embedded
+INSTALLED := $(VENV)/.installed
+
+.PHONY: up test check bench faults constraints clean
+
+up: $(INSTALLED)
+	@exec $(BIN)/wepeople up $(ARGS)
+
+test: $(INSTALLED)
+	$(BIN)/pytest -m "not slow" $(ARGS)
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(wildcard $(addsuffix /wepeople_*,$(MEMBERS))) tests bench
+	$(BIN)/lint-imports
+
+bench: $(INSTALLED)
+	$(BIN)/python -m bench $(ARGS)
+
+faults: $(INSTALLED)
+	$(BIN)/pytest -m slow $(ARGS)
+
+$(INSTALLED): constraints.txt pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "WePeople Ingest needs Python 3.11 or newer; this is $$($(PYTHON) -V). Try: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing the pinned packages into $(VENV) (about half a minute, once) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip hatchling editables
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt \
+	  --group dev $(addprefix -e ,$(MEMBERS))
+	@touch $@
+
+# Takes the newest version of everything and pins it: names and versions, no addresses.
+constraints: clean
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip hatchling editables
+	$(BIN)/python -m pip install --quiet --no-build-isolation --group dev $(addprefix -e ,$(MEMBERS))
+	$(BIN)/python -m pip freeze --all --exclude-editable > constraints.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

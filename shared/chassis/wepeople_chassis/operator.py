@@ -1,0 +1,100 @@
+"""What the command line knows of the running system, and how it prints: tables for people, JSON for machines."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import typer
+from nats.aio.client import Client
+from pydantic import BaseModel
+from rich.console import Console
+from rich.table import Table
+
+from wepeople_chassis.broker import BROKER_DOWN, connect
+from wepeople_chassis.rpc import Refused, Unavailable
+
+stdout = Console(soft_wrap=True)
+stderr = Console(stderr=True, soft_wrap=True)
+
+
+class Operator(BaseModel):
+    """Addresses for an operator: from `WEPEOPLE_NATS_URL` and `WEPEOPLE_POSTGRES_DSN`, else from the file
+    `operator.json` that `wepeople up` leaves in its state directory (`WEPEOPLE_STATE_DIR`, default `.wepeople`).
+    """
+
+    nats_url: str
+    postgres_dsn: str
+
+
+def load_operator() -> Operator:
+    """Find the running system; exit 2 with what to do when there is nothing to find."""
+    environment = {k: v for k in ("nats_url", "postgres_dsn") if (v := os.environ.get(f"WEPEOPLE_{k.upper()}"))}
+    state_file = Path(os.environ.get("WEPEOPLE_STATE_DIR", ".wepeople")) / "operator.json"
+    values: dict[str, str] = json.loads(state_file.read_text()) if state_file.exists() else {}
+    try:
+        return Operator(**(values | environment))
+    except ValueError:
+        fail(
+            f"No running system found: neither {state_file} nor WEPEOPLE_NATS_URL and WEPEOPLE_POSTGRES_DSN. "
+            "Start one with `make up`, or set both variables."
+        )
+
+
+def fail(message: str, code: int = 2) -> Any:
+    """End the command with a message in plain words."""
+    stderr.print(f"[red]{message}[/red]", highlight=False)
+    raise typer.Exit(code)
+
+
+@asynccontextmanager
+async def operator_connection(operator: Operator) -> AsyncIterator[Client]:
+    """A short connection to NATS for one command."""
+    connection = await connect(operator.nats_url, "wepeople-cli", max_reconnect_attempts=1, allow_reconnect=False)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def run(work: Callable[[Operator], Awaitable[None]]) -> None:
+    """Run a command's coroutine; what went wrong is said in one sentence, with exit code 1."""
+    operator = load_operator()
+    try:
+        asyncio.run(work(operator))  # type: ignore[arg-type]
+    except Refused as refused:
+        fail(refused.error.message, 1)
+    except Unavailable as unavailable:
+        fail(f"The service behind {unavailable.subject} does not answer. Is it running?", 1)
+    except BROKER_DOWN as error:
+        fail(f"NATS does not answer at {operator.nats_url}: {error}. Is the system running?", 1)
+
+
+def show(
+    rows: Sequence[BaseModel | dict[str, Any]],
+    *,
+    columns: Sequence[str],
+    as_json: bool,
+    empty: str = "Nothing here yet.",
+) -> None:
+    """Print rows: all their fields as a JSON array, or the given columns as a table."""
+    values = [r.model_dump(mode="json") if isinstance(r, BaseModel) else r for r in rows]
+    if as_json:
+        print(json.dumps(values, indent=2, ensure_ascii=False, default=str))
+        return
+    if not values:
+        stdout.print(empty)
+        return
+    table = Table(*columns)
+    for value in values:
+        table.add_row(*(_cell(value.get(column)) for column in columns))
+    stdout.print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

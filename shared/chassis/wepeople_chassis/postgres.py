@@ -1,0 +1,44 @@
+"""Pools of Postgres connections, made in one way by every service."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
+
+
+def make_pool(dsn: str, service: str, *, min_size: int = 1, max_size: int = 4) -> Pool:
+    """A pool that is not open yet (`await pool.open()`), checks a connection before it lends it, and waits at most 5 s.
+
+    `psycopg_pool.PoolTimeout` (an `OperationalError`) when the database is away.
+    """
+    return AsyncConnectionPool(
+        dsn,
+        min_size=min_size,
+        max_size=max_size,
+        timeout=5.0,
+        open=False,
+        check=AsyncConnectionPool.check_connection,
+        kwargs={"application_name": f"wepeople-{service}", "connect_timeout": 2},
+    )
+
+
+def named_queries(package: str, file: str) -> dict[str, str]:
+    """The statements of a SQL file by name; each stands under a line `-- name: the_name`."""
+    queries: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for line in files(package).joinpath(file).read_text().splitlines():
+        if line.startswith("-- name: "):
+            current = queries.setdefault(line.removeprefix("-- name: ").strip(), [])
+        elif current is not None:
+            current.append(line)
+    return {name: "\n".join(lines).strip() for name, lines in queries.items()}
+
+
+def schema_files(package: str) -> Sequence[tuple[str, str]]:
+    """A schema package's SQL files as (name, text), in the order in which they are applied."""
+    found = [f for f in files(package).iterdir() if f.name.endswith(".sql")]
+    return [(f.name, f.read_text()) for f in sorted(found, key=lambda f: f.name)]

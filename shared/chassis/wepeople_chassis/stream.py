@@ -1,0 +1,256 @@
+"""Reading the stream in order, without gaps, from any sequence.
+
+A pull consumer asked by `CONSUMER.MSG.NEXT` with a byte limit. Never a push or ordered consumer: nats-py drops
+messages silently at its pending limit, and as a filtered stream's sequences have natural gaps nobody would notice.
+The *consumer* sequence has none, so it is what proves that nothing is missing (design §4, Reading).
+"""
+
+import asyncio
+import json
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from wepeople_chassis.broker import BROKER_DOWN
+from wepeople_chassis.logging import get_logger
+from wepeople_contracts.envelope import MSG_ID_HEADER
+from wepeople_contracts.subjects import STREAM
+
+log = get_logger(__name__)
+
+PULL_MESSAGES = 512
+PULL_BYTES = 24 * 1024 * 1024
+PULL_SECONDS = 1.0
+_GRACE_SECONDS = 1.0
+_API_SECONDS = 2.0
+
+
+class StreamError(Exception):
+    """The stream cannot be read on from where the reader stopped: an operator must decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """What the stream holds now; `created` is its identity: a stream made anew has another."""
+
+    created: str
+    first_sequence: int
+    last_sequence: int
+    messages: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """One message of the stream; `stored_at_ns` is the server's clock, nanoseconds since 1970."""
+
+    sequence: int
+    subject: str
+    message_id: str
+    stored_at_ns: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages in order. Everything of the filter up to and including `through` has been delivered by now, so an idle
+    partition's checkpoint can move to it; `pending` messages were left in the stream when the last one was sent.
+    """
+
+    messages: list[StoredMessage]
+    through: int
+    pending: int
+
+
+async def stream_state(connection: Client) -> StreamState:
+    """Ask the server for the stream's state; `StreamError` if there is no such stream."""
+    reply = await _api(connection, f"STREAM.INFO.{STREAM}", {})
+    state = reply["state"]
+    return StreamState(
+        created=reply["created"],
+        first_sequence=state["first_seq"],
+        last_sequence=state["last_seq"],
+        messages=state["messages"],
+        size_bytes=state["bytes"],
+    )
+
+
+async def _api(connection: Client, name: str, body: dict[str, Any]) -> dict[str, Any]:
+    message = await connection.request(f"$JS.API.{name}", json.dumps(body).encode(), timeout=_API_SECONDS)
+    reply: dict[str, Any] = json.loads(message.data)
+    if error := reply.get("error"):
+        # 503: JetStream is starting; anything else will not mend itself by waiting.
+        if error.get("code") == 503:  # noqa: PLR2004
+            raise TimeoutError(error["description"])
+        raise StreamError(f"{name}: {error.get('description')} ({error.get('err_code')})")
+    return reply
+
+
+class StreamReader:
+    """Delivers every message that matches a filter, after a given sequence, in order and exactly once.
+
+    Survives restarts of the server; `StreamError` when the stream has lost the messages that come next, or is not the
+    stream of `identity` (`StreamState.created`).
+    """
+
+    def __init__(self, connection: Client, *, filter_subject: str, after: int, identity: str | None = None) -> None:
+        self._connection = connection
+        self._filter = filter_subject
+        self._position = after
+        self._identity = identity
+        self._arrived: deque[Msg] = deque()
+        self._wake = asyncio.Event()
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        """Yield batches for ever; an empty one at least once a second when there is nothing new."""
+        while True:
+            try:
+                async for batch in self._one_consumer():
+                    yield batch
+            except BROKER_DOWN as error:
+                log.warning("stream_reader_waits", filter=self._filter, after=self._position, error=repr(error))
+                await asyncio.sleep(0.25)
+
+    async def _one_consumer(self) -> AsyncIterator[Batch]:
+        """Read through one server-side consumer until something about it is not as expected."""
+        state = await self._checked_state()
+        consumer, pending = await self._create_consumer()
+        inbox = self._connection.new_inbox()
+        self._arrived.clear()
+        subscription = await self._connection.subscribe(
+            inbox, cb=self._on_message, pending_msgs_limit=4 * PULL_MESSAGES, pending_bytes_limit=4 * PULL_BYTES
+        )
+        try:
+            expected, idle_through = 1, state.last_sequence
+            while True:
+                await self._pull(consumer, inbox)
+                finished, received = False, 0
+                while not finished and received < PULL_MESSAGES:
+                    if not await self._something_arrived():
+                        return
+                    messages, finished = self._take()
+                    if messages is None:
+                        return
+                    for message, consumer_sequence, left in messages:
+                        if consumer_sequence != expected:
+                            log.warning("stream_reader_gap", filter=self._filter, expected=expected)
+                            return
+                        expected, pending = expected + 1, left
+                        self._position = message.sequence
+                    received += len(messages)
+                    if messages:
+                        yield Batch([m for m, _, _ in messages], self._position, pending)
+                if received == 0:
+                    # The state was read before this pull, and the pull found nothing up to it.
+                    self._position = max(self._position, idle_through)
+                    yield Batch([], self._position, 0)
+                    idle_through = (await stream_state(self._connection)).last_sequence
+        finally:
+            await _quietly(subscription.unsubscribe())
+            await _quietly(_api(self._connection, f"CONSUMER.DELETE.{STREAM}.{consumer}", {}))
+
+    async def _checked_state(self) -> StreamState:
+        state = await stream_state(self._connection)
+        if self._identity is not None and state.created != self._identity:
+            raise StreamError(
+                f"the stream {STREAM} was created at {state.created}, the checkpoint belongs to one of {self._identity}: "
+                "restore the old stream, or rebuild the read models from this one"
+            )
+        if state.first_sequence > self._position + 1:
+            raise StreamError(
+                f"the stream {STREAM} begins at {state.first_sequence}, but {self._position + 1} comes next: "
+                "the messages between were trimmed; restore them from the archive or rebuild"
+            )
+        if state.last_sequence < self._position:
+            raise StreamError(
+                f"the stream {STREAM} ends at {state.last_sequence}, before the checkpoint {self._position}: "
+                "it lost messages that were applied; restore it from a backup"
+            )
+        return state
+
+    async def _create_consumer(self) -> tuple[str, int]:
+        name = f"read-{secrets.token_hex(8)}"
+        config = {
+            "name": name,
+            "filter_subject": self._filter,
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self._position + 1,
+            "ack_policy": "none",
+            "replay_policy": "instant",
+            "inactive_threshold": 30_000_000_000,
+            "mem_storage": True,
+            "num_replicas": 1,
+        }
+        reply = await _api(
+            self._connection,
+            f"CONSUMER.CREATE.{STREAM}.{name}.{self._filter}",
+            {"stream_name": STREAM, "config": config, "action": "create"},
+        )
+        return name, reply["num_pending"]
+
+    async def _pull(self, consumer: str, inbox: str) -> None:
+        request = {"batch": PULL_MESSAGES, "max_bytes": PULL_BYTES, "expires": int(PULL_SECONDS * 1e9)}
+        await self._connection.publish(
+            f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer}", json.dumps(request).encode(), reply=inbox
+        )
+
+    async def _on_message(self, message: Msg) -> None:
+        self._arrived.append(message)
+        self._wake.set()
+
+    async def _something_arrived(self) -> bool:
+        """Wait for a message or a status; False when not even the pull's expiry was announced."""
+        if not self._arrived:
+            self._wake.clear()
+            try:
+                await asyncio.wait_for(self._wake.wait(), PULL_SECONDS + _GRACE_SECONDS)
+            except TimeoutError:
+                return False
+        return True
+
+    def _take(self) -> tuple[list[tuple[StoredMessage, int, int]] | None, bool]:
+        """Everything that has arrived, and whether the pull is over; None for the messages when the consumer is gone."""
+        taken: list[tuple[StoredMessage, int, int]] = []
+        while self._arrived:
+            message = self._arrived.popleft()
+            status = (message.headers or {}).get("Status")
+            if status is None:
+                taken.append(_stored(message))
+            elif status in ("404", "408") or (status == "409" and "exceeded" in _description(message).lower()):
+                return taken, True
+            else:
+                log.warning("stream_reader_status", filter=self._filter, status=status, text=_description(message))
+                return (taken, True) if taken else (None, True)
+        return taken, False
+
+
+def _description(message: Msg) -> str:
+    return (message.headers or {}).get("Description") or ""
+
+
+def _stored(message: Msg) -> tuple[StoredMessage, int, int]:
+    # $JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<ns>.<pending>, with two tokens more
+    # (domain, account hash) and one at the end since ADR-15; counted so that both forms fit.
+    tokens = message.reply.split(".")
+    if len(tokens) >= 11:  # noqa: PLR2004
+        tokens = tokens[2:]
+    stored = StoredMessage(
+        sequence=int(tokens[5]),
+        subject=message.subject,
+        message_id=(message.headers or {}).get(MSG_ID_HEADER, ""),
+        stored_at_ns=int(tokens[7]),
+        data=message.data,
+    )
+    return stored, int(tokens[6]), int(tokens[8])
+
+
+async def _quietly(awaitable: Any) -> None:
+    try:
+        await awaitable
+    except (*BROKER_DOWN, StreamError):
+        return

@@ -1,0 +1,97 @@
+"""The envelope: one accepted request, as it is stored in the stream.
+
+MessagePack, because it frames the rows' raw bytes by length and never escapes them again (500 rows of 220 bytes:
+encode 18 µs, decode 55 µs). Fields are only ever added, with a default; see docs/adr/0002-envelope.md.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+ENVELOPE_VERSION = 1
+RENDERER_VERSION = 1
+
+MSG_ID_HEADER = "Nats-Msg-Id"
+REQUEST_ID_HEADER = "Wepeople-Request-Id"
+
+
+class Charge(Struct, frozen=True, array_like=True):
+    """What the request costs the org: the fold of these is the month's usage.
+
+    `period` is a UTC month such as `2026-04`; `epoch` names the quota owner that granted it (0: nobody was asked).
+    """
+
+    period: str
+    units: int
+    epoch: int
+
+
+class AcceptedRow(Struct, frozen=True, array_like=True):
+    """A row as received, and the id it was given."""
+
+    index: int
+    event_id: str
+    raw: bytes
+
+
+class RejectedRow(Struct, frozen=True, array_like=True):
+    """A row as received, and why it was refused."""
+
+    index: int
+    code: str
+    message: str
+    field: str | None
+    retryable: bool
+    raw: bytes
+
+
+class Envelope(Struct, frozen=True, kw_only=True):
+    """One request whose rows were judged. `received_at_us` is microseconds since 1970 UTC; `fingerprint` is the
+    SHA-256 of the body after decompression; `renderer` names the function that turns this into the response.
+    """
+
+    version: int = ENVELOPE_VERSION
+    renderer: int = RENDERER_VERSION
+    kind: Literal["events", "snapshot"]
+    request_id: str
+    message_id: str
+    org_id: str
+    app_id: str
+    connection: str
+    key_id: str
+    received_at_us: int
+    fingerprint: bytes
+    charge: Charge
+    accepted: list[AcceptedRow]
+    rejected: list[RejectedRow]
+
+
+class EnvelopeHead(Struct, frozen=True, kw_only=True):
+    """What quota folds: the envelope without its rows, which the decoder skips."""
+
+    org_id: str
+    app_id: str
+    message_id: str
+    received_at_us: int
+    charge: Charge
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Envelope)
+_head_decoder = msgspec.msgpack.Decoder(EnvelopeHead)
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The bytes of an envelope as they are stored."""
+    return _encoder.encode(envelope)
+
+
+def decode(data: bytes) -> Envelope:
+    """An envelope from its stored bytes; `msgspec.DecodeError` (a `ValueError`) when they are not one."""
+    return _decoder.decode(data)
+
+
+def decode_head(data: bytes) -> EnvelopeHead:
+    """Only what quota folds; `msgspec.DecodeError` when the bytes are not an envelope."""
+    return _head_decoder.decode(data)

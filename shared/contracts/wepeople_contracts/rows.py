@@ -1,0 +1,57 @@
+"""What a client may send: one row of an events request, or one snapshot.
+
+Structs check types, lengths and patterns in one pass over the bytes; `metadata` and `metrics` stay raw, so that they
+travel byte for byte (design §2.6). Rules that a type cannot say are in the gateway's `decide.py`.
+"""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+MAX_ROWS = 500
+MAX_METADATA_BYTES = 16_384
+MAX_METRICS = 32
+
+EventType = Annotated[str, Meta(pattern=r"^[a-z0-9._-]{1,128}\Z")]
+Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
+Timestamp = Annotated[datetime, Meta(tz=True)]
+
+
+class Actor(Struct, rename="camel", frozen=True):
+    """Who a row is about: at least one identifier, resolved in the order they stand here."""
+
+    worker_id: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
+    external_id: Annotated[str, Meta(max_length=256)] | UnsetType = UNSET
+    email: Annotated[str, Meta(max_length=320)] | UnsetType = UNSET
+
+
+class EventRow(Struct, rename="camel", frozen=True):
+    """One thing that happened. `duration` is in seconds; an absent `timestamp` means the time of receipt."""
+
+    event_type: EventType
+    category: Slug
+    actor: Actor
+    timestamp: Timestamp | UnsetType = UNSET
+    duration: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
+    metadata: Raw | UnsetType = UNSET
+
+
+class SnapshotRow(Struct, rename="camel", frozen=True):
+    """How things stand: replaces the worker's previous snapshot of the same type from the same app."""
+
+    snapshot_type: Slug
+    actor: Actor
+    metrics: Raw
+    timestamp: Timestamp | UnsetType = UNSET
+
+
+class RichMetric(Struct, frozen=True, forbid_unknown_fields=True):
+    """A metric with a unit and a label beside its value."""
+
+    value: float | int | Annotated[str, Meta(max_length=120)]
+    unit: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
+    label: Annotated[str, Meta(max_length=120)] | UnsetType = UNSET
+
+
+Metric = float | int | Annotated[str, Meta(max_length=120)] | RichMetric

@@ -7,7 +7,7 @@ import structlog
 
 
 def configure_logging(service: str, level: str) -> None:
-    """Route structlog and the standard library's loggers through one formatter, with the service's name on each line."""
+    """Route structlog's and the standard library's loggers through one formatter, the service's name on each line."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

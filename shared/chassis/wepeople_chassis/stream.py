@@ -158,7 +158,7 @@ class StreamReader:
         state = await stream_state(self._connection)
         if self._identity is not None and state.created != self._identity:
             raise StreamError(
-                f"the stream {STREAM} was created at {state.created}, the checkpoint belongs to one of {self._identity}: "
+                f"the stream {STREAM} is of {state.created}, the checkpoint belongs to one of {self._identity}: "
                 "restore the old stream, or rebuild the read models from this one"
             )
         if state.first_sequence > self._position + 1:
@@ -214,7 +214,7 @@ class StreamReader:
         return True
 
     def _take(self) -> tuple[list[tuple[StoredMessage, int, int]] | None, bool]:
-        """Everything that has arrived, and whether the pull is over; None for the messages when the consumer is gone."""
+        """What has arrived, and whether the pull is over; None for the messages when the consumer is gone."""
         taken: list[tuple[StoredMessage, int, int]] = []
         while self._arrived:
             message = self._arrived.popleft()

@@ -1,0 +1,65 @@
+"""Becomes another program, which then dies with the process that asked for it.
+
+Run as `python -I -S launch.py PARENT_PID DEATH_SIGNAL plain|ordinary-user PROGRAM [ARGUMENT …]`; standard library only,
+because it stands between a parent and each of its children. It makes its own session, so that a terminal's Ctrl-C
+reaches the parent alone. `ordinary-user` lets root run a program that refuses root (Postgres): in a user namespace
+where root's files belong to uid 1000. Files and their modes stay as they are.
+"""
+
+import ctypes
+import os
+import sys
+from pathlib import Path
+
+CLONE_NEWUSER = 0x10000000
+PR_SET_PDEATHSIG = 1
+ORDINARY_ID = 1000
+CANNOT_LAUNCH = 125
+"""Exit code when the program was not started at all."""
+
+
+def enter_user_namespace() -> None:
+    """Map root to an ordinary user in a new user namespace; `OSError` where the machine forbids it."""
+    uid, gid = os.getuid(), os.getgid()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(CLONE_NEWUSER) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{ORDINARY_ID} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{ORDINARY_ID} {gid} 1")
+
+
+def die_with(parent_pid: int, death_signal: int) -> None:
+    """Ask the kernel for `death_signal` when the parent dies; leave at once if it already has."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    if os.getppid() != parent_pid:
+        sys.exit(CANNOT_LAUNCH)
+
+
+def main(arguments: list[str]) -> None:
+    """Replace this process by the program; exit 125 with one plain line when that cannot be done."""
+    parent_pid, death_signal, identity, *command = arguments
+    os.setsid()
+    if identity == "ordinary-user" and os.getuid() == 0:
+        try:
+            enter_user_namespace()
+        except OSError as error:
+            print(
+                f"{Path(command[0]).name} refuses to run as root, and this machine forbids root the user namespace that "
+                f"would help ({error.strerror}). Run this as an ordinary user.",
+                file=sys.stderr,
+            )
+            sys.exit(CANNOT_LAUNCH)
+    # Last, because a change of credentials clears it.
+    die_with(int(parent_pid), int(death_signal))
+    try:
+        os.execvp(command[0], command)  # noqa: S606
+    except OSError as error:
+        print(f"{command[0]} cannot be started: {error.strerror}.", file=sys.stderr)
+        sys.exit(CANNOT_LAUNCH)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -9,7 +9,8 @@ import asyncio
 import json
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,10 +29,19 @@ PULL_BYTES = 24 * 1024 * 1024
 PULL_SECONDS = 1.0
 _GRACE_SECONDS = 1.0
 _API_SECONDS = 2.0
+_RETRY_SECONDS = 0.25
+_CONSUMER_NOT_FOUND = 10014
 
 
 class StreamError(Exception):
-    """The stream cannot be read on from where the reader stopped: an operator must decide."""
+    """The stream cannot be read on from where the reader stopped: an operator must decide.
+
+    `err_code` is the server's own number for the error, where it was the server that refused.
+    """
+
+    def __init__(self, message: str, err_code: int | None = None) -> None:
+        super().__init__(message)
+        self.err_code = err_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +97,7 @@ async def _api(connection: Client, name: str, body: dict[str, Any]) -> dict[str,
         # 503: JetStream is starting; anything else will not mend itself by waiting.
         if error.get("code") == 503:  # noqa: PLR2004
             raise TimeoutError(error["description"])
-        raise StreamError(f"{name}: {error.get('description')} ({error.get('err_code')})")
+        raise StreamError(f"{name}: {error.get('description')} ({error.get('err_code')})", error.get("err_code"))
     return reply
 
 
@@ -106,27 +116,30 @@ class StreamReader:
         self._arrived: deque[Msg] = deque()
         self._wake = asyncio.Event()
 
-    async def batches(self) -> AsyncIterator[Batch]:
-        """Yield batches for ever; an empty one at least once a second when there is nothing new."""
+    async def batches(self) -> AsyncGenerator[Batch]:
+        """Yield batches for ever; an empty one at least once a second or two when there is nothing new."""
         while True:
             try:
-                async for batch in self._one_consumer():
-                    yield batch
+                async with aclosing(self._one_consumer()) as batches:
+                    async for batch in batches:
+                        yield batch
             except BROKER_DOWN as error:
+                if self._connection.is_closed:
+                    raise
                 log.warning("stream_reader_waits", filter=self._filter, after=self._position, error=repr(error))
-                await asyncio.sleep(0.25)
+            await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _one_consumer(self) -> AsyncIterator[Batch]:
+    async def _one_consumer(self) -> AsyncGenerator[Batch]:
         """Read through one server-side consumer until something about it is not as expected."""
-        state = await self._checked_state()
-        consumer, pending = await self._create_consumer()
+        known_end = (await self._checked_state()).last_sequence
+        consumer = await self._create_consumer()
         inbox = self._connection.new_inbox()
         self._arrived.clear()
         subscription = await self._connection.subscribe(
             inbox, cb=self._on_message, pending_msgs_limit=4 * PULL_MESSAGES, pending_bytes_limit=4 * PULL_BYTES
         )
         try:
-            expected, idle_through = 1, state.last_sequence
+            delivered = 0
             while True:
                 await self._pull(consumer, inbox)
                 finished, received = False, 0
@@ -137,22 +150,27 @@ class StreamReader:
                     if messages is None:
                         return
                     for message, consumer_sequence, left in messages:
-                        if consumer_sequence != expected:
-                            log.warning("stream_reader_gap", filter=self._filter, expected=expected)
+                        if consumer_sequence != delivered + 1:
+                            log.warning("stream_reader_gap", filter=self._filter, after=self._position)
                             return
-                        expected, pending = expected + 1, left
+                        delivered, pending = consumer_sequence, left
                         self._position = message.sequence
                     received += len(messages)
                     if messages:
                         yield Batch([m for m, _, _ in messages], self._position, pending)
                 if received == 0:
-                    # The state was read before this pull, and the pull found nothing up to it.
-                    self._position = max(self._position, idle_through)
-                    yield Batch([], self._position, 0)
-                    idle_through = (await stream_state(self._connection)).last_sequence
+                    left_behind = await self._pending(consumer, delivered)
+                    if left_behind is None:
+                        return
+                    if left_behind == 0:
+                        # The end was read before the consumer said that nothing is left: all up to it was delivered.
+                        self._position = max(self._position, known_end)
+                    yield Batch([], self._position, left_behind)
+                    known_end = (await stream_state(self._connection)).last_sequence
         finally:
             await _quietly(subscription.unsubscribe())
-            await _quietly(_api(self._connection, f"CONSUMER.DELETE.{STREAM}.{consumer}", {}))
+            # Without waiting for an answer, which would hold up the next consumer; a lost one expires by itself.
+            await _quietly(self._connection.publish(f"$JS.API.CONSUMER.DELETE.{STREAM}.{consumer}"))
 
     async def _checked_state(self) -> StreamState:
         state = await stream_state(self._connection)
@@ -171,9 +189,10 @@ class StreamReader:
                 f"the stream {STREAM} ends at {state.last_sequence}, before the checkpoint {self._position}: "
                 "it lost messages that were applied; restore it from a backup"
             )
+        self._identity = state.created
         return state
 
-    async def _create_consumer(self) -> tuple[str, int]:
+    async def _create_consumer(self) -> str:
         name = f"read-{secrets.token_hex(8)}"
         config = {
             "name": name,
@@ -186,12 +205,26 @@ class StreamReader:
             "mem_storage": True,
             "num_replicas": 1,
         }
-        reply = await _api(
+        await _api(
             self._connection,
             f"CONSUMER.CREATE.{STREAM}.{name}.{self._filter}",
             {"stream_name": STREAM, "config": config, "action": "create"},
         )
-        return name, reply["num_pending"]
+        return name
+
+    async def _pending(self, consumer: str, delivered: int) -> int | None:
+        """How many messages the consumer still holds back; None when it is gone, or sent some that never arrived.
+
+        An expired pull alone does not prove that there was nothing: a server that stalls expires it all the same.
+        """
+        try:
+            info = await _api(self._connection, f"CONSUMER.INFO.{STREAM}.{consumer}", {})
+        except StreamError as error:
+            if error.err_code == _CONSUMER_NOT_FOUND:
+                return None
+            raise
+        pending: int = info["num_pending"]
+        return pending if info["delivered"]["consumer_seq"] == delivered else None
 
     async def _pull(self, consumer: str, inbox: str) -> None:
         request = {"batch": PULL_MESSAGES, "max_bytes": PULL_BYTES, "expires": int(PULL_SECONDS * 1e9)}
@@ -221,7 +254,7 @@ class StreamReader:
             status = (message.headers or {}).get("Status")
             if status is None:
                 taken.append(_stored(message))
-            elif status in ("404", "408") or (status == "409" and "exceeded" in _description(message).lower()):
+            elif status in ("404", "408") or (status == "409" and "MaxBytes" in _description(message)):
                 return taken, True
             else:
                 log.warning("stream_reader_status", filter=self._filter, status=status, text=_description(message))
@@ -252,5 +285,5 @@ def _stored(message: Msg) -> tuple[StoredMessage, int, int]:
 async def _quietly(awaitable: Any) -> None:
     try:
         await awaitable
-    except (*BROKER_DOWN, StreamError):
+    except BROKER_DOWN:
         return

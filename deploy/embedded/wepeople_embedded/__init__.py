@@ -1,1 +1,1 @@
-"""The one-command run: real servers from wheels and every service, as child processes that never outlive their parent."""
+"""The one-command run: real servers from wheels and every service, as children that never outlive their parent."""

@@ -86,7 +86,7 @@ class Child:
     async def wait(self, timeout_seconds: float) -> int | None:
         """Its exit code, or None when it has not ended within the time."""
         deadline = time.monotonic() + timeout_seconds
-        while self.is_running and time.monotonic() < deadline:
+        while self.is_running and time.monotonic() < deadline:  # noqa: ASYNC110 - a Popen announces nothing
             await asyncio.sleep(_POLL_SECONDS)
         return self.exit_code
 

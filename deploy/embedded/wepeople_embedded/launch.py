@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
             enter_user_namespace()
         except OSError as error:
             print(
-                f"{Path(command[0]).name} refuses to run as root, and this machine forbids root the user namespace that "
+                f"{Path(command[0]).name} refuses to run as root, and this machine forbids the user namespace that "
                 f"would help ({error.strerror}). Run this as an ordinary user.",
                 file=sys.stderr,
             )

@@ -1,0 +1,1 @@
+"""Makes the stream, the database roles and the schemas what the services expect; nobody else may."""

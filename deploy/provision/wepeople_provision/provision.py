@@ -1,0 +1,50 @@
+"""Everything in its order, by one provisioner at a time."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from psycopg import AsyncConnection, OperationalError
+
+from wepeople_chassis.broker import BROKER_DOWN, connect
+from wepeople_provision.errors import ProvisionError
+from wepeople_provision.roles import grant_on_database, provision_roles
+from wepeople_provision.schemas import SchemaFile, installed_files, provision_schemas
+from wepeople_provision.stream import provision_stream
+
+ADVISORY_LOCK = 0x77657065  # "wepe"
+NATS_SECONDS = 30.0
+
+
+async def provision(nats_url: str, admin_dsn: str, passwords: Mapping[str, str]) -> list[str]:
+    """Make stream, roles and schemas right, and return what was done, in words; nothing to do is no error.
+
+    `admin_dsn` names the database and a superuser of it; `passwords` maps each login role to its password. A second
+    provisioner of the same database waits for the first. `ProvisionError` when something stands in the way.
+    """
+    done = await provision_database(admin_dsn, passwords, installed_files())
+    return done + await provision_nats(nats_url)
+
+
+async def provision_database(admin_dsn: str, passwords: Mapping[str, str], files: Sequence[SchemaFile]) -> list[str]:
+    """Roles, grants, and the schemas that the files make."""
+    try:
+        async with await AsyncConnection.connect(admin_dsn, autocommit=True, connect_timeout=10) as connection:
+            await connection.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
+            done = await provision_roles(connection, passwords)
+            await grant_on_database(connection)
+            return done + await provision_schemas(connection, files)
+    except OperationalError as error:
+        raise ProvisionError(f"Postgres does not answer as it should: {error}") from error
+
+
+async def provision_nats(nats_url: str) -> list[str]:
+    """The stream; the server's own consistency needs no lock around it."""
+    try:
+        async with asyncio.timeout(NATS_SECONDS):
+            connection = await connect(nats_url, "wepeople-provision")
+            try:
+                return await provision_stream(connection)
+            finally:
+                await connection.close()
+    except BROKER_DOWN as error:
+        raise ProvisionError(f"NATS at {nats_url} does not answer as it should: {error!r}") from error

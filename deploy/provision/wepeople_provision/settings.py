@@ -1,0 +1,27 @@
+"""What the provisioner needs to know, from the environment."""
+
+import json
+from pathlib import Path
+
+from wepeople_chassis.settings import ServiceSettings
+from wepeople_provision.errors import ProvisionError
+
+
+class ProvisionSettings(ServiceSettings):
+    """`admin_dsn` names the database and a superuser of it; the passwords file is a JSON object, role to password."""
+
+    admin_dsn: str
+    role_passwords_file: Path
+
+
+def read_passwords(path: Path) -> dict[str, str]:
+    """The passwords by role; `ProvisionError` when the file is not one JSON object of strings."""
+    try:
+        values = json.loads(path.read_text())
+    except OSError as error:
+        raise ProvisionError(f"The role passwords file {path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise ProvisionError(f"The role passwords file {path} is not JSON: {error}.") from error
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise ProvisionError(f'The role passwords file {path} must look like {{"wepeople_auth": "…", …}}.')
+    return values

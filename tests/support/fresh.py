@@ -1,0 +1,107 @@
+"""A provisioned database and an empty stream for each test, cheaply: the database is cloned from a template."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from nats.aio.client import Client
+from psycopg import AsyncConnection, sql
+
+from tests.support.servers import Servers
+from wepeople_chassis.broker import connect
+from wepeople_chassis.postgres import schema_files
+from wepeople_contracts.subjects import STREAM
+from wepeople_provision.dsn import login_dsn
+from wepeople_provision.provision import provision_database
+from wepeople_provision.roles import LOGIN_ROLES, grant_on_database
+from wepeople_provision.schemas import GROUP, SchemaFile, installed_files
+from wepeople_provision.stream import provision_stream
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A provisioned database that others are cloned from, and the roles' passwords."""
+
+    servers: Servers
+    database: str
+    passwords: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A database of its own, and the stream, new and empty."""
+
+    nats_url: str
+    admin_dsn: str
+    passwords: dict[str, str]
+
+    def dsn(self, who: str) -> str:
+        """The address for `auth`, `quota`, `projector`, `operator` or `admin`."""
+        if who == "admin":
+            return self.admin_dsn
+        role = f"wepeople_{who}"
+        return login_dsn(self.admin_dsn, role, self.passwords[role])
+
+
+@asynccontextmanager
+async def template_database(servers: Servers) -> AsyncIterator[Template]:
+    """Provision a database once for the whole run."""
+    passwords = {role: secrets.token_urlsafe(12) for role in LOGIN_ROLES}
+    async with _database(servers.admin_dsn, template=None) as (name, admin_dsn):
+        await provision_database(admin_dsn, passwords, files_so_far())
+        yield Template(servers, name, passwords)
+
+
+@asynccontextmanager
+async def fresh_database(template: Template) -> AsyncIterator[str]:
+    """The superuser's DSN of a new clone; dropped at the end, whoever is still connected."""
+    async with _database(template.servers.admin_dsn, template=template.database) as (_, admin_dsn):
+        async with await AsyncConnection.connect(admin_dsn) as connection:
+            await grant_on_database(connection)
+        yield admin_dsn
+
+
+async def renew_stream(connection: Client) -> None:
+    """Delete the stream and provision it: sequences start at 1 again, and no message id is remembered."""
+    await connection.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout=10)
+    await provision_stream(connection)
+
+
+@asynccontextmanager
+async def fresh_system(template: Template) -> AsyncIterator[Fresh]:
+    """Both."""
+    connection = await connect(template.servers.nats_url, "tests")
+    try:
+        await renew_stream(connection)
+    finally:
+        await connection.close()
+    async with fresh_database(template) as admin_dsn:
+        yield Fresh(template.servers.nats_url, admin_dsn, template.passwords)
+
+
+@asynccontextmanager
+async def _database(admin_dsn: str, template: str | None) -> AsyncIterator[tuple[str, str]]:
+    name = f"test_{secrets.token_hex(6)}"
+    identifier = sql.Identifier(name)
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
+    async with await AsyncConnection.connect(admin_dsn, autocommit=True) as admin:
+        await admin.execute(statement.format(identifier, sql.Identifier(template or "template0")))
+        try:
+            parts = admin.info
+            yield name, login_dsn(admin_dsn, parts.user, parts.password, name)
+        finally:
+            await admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+
+
+def files_so_far() -> list[SchemaFile]:
+    """The schemas that can be imported already."""
+    try:
+        return installed_files()
+    except ModuleNotFoundError:
+        found = []
+        for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
+            with suppress(ModuleNotFoundError):
+                found += [SchemaFile(entry.name, name, text) for name, text in schema_files(entry.value)]
+        return found

@@ -1,0 +1,74 @@
+"""Real servers for the tests, by WP_TEST_SERVERS: `embedded` (default), `containers` or `external`.
+
+A mode that was asked for and cannot run is a failure, never a skip.
+"""
+
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.containers import container_servers
+from wepeople_embedded.nats_server import NatsServer
+from wepeople_embedded.postgres_server import PostgresServer
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Where NATS and Postgres are; `admin_dsn` is a superuser's."""
+
+    nats_url: str
+    admin_dsn: str
+
+
+@asynccontextmanager
+async def running_servers(directory: Path) -> AsyncIterator[Servers]:
+    """The servers of the mode asked for; those that were started here are stopped at the end."""
+    match os.environ.get("WP_TEST_SERVERS", "embedded"):
+        case "embedded":
+            async with embedded_servers(directory) as servers:
+                yield servers
+        case "containers":
+            with container_servers(directory) as (nats_url, admin_dsn):
+                yield Servers(nats_url, admin_dsn)
+        case "external":
+            yield Servers(_required("WP_TEST_NATS_URL"), _required("WP_TEST_ADMIN_DSN"))
+        case other:
+            raise RuntimeError(f"WP_TEST_SERVERS={other}: it is one of embedded, containers, external")
+
+
+@asynccontextmanager
+async def embedded_servers(directory: Path) -> AsyncIterator[Servers]:
+    """The wheels' servers, as `wepeople up` starts them."""
+    nats = NatsServer(directory / "nats", port=free_port(), log_path=directory / "nats.log")
+    postgres = PostgresServer(
+        directory / "postgres",
+        port=free_port(),
+        password=secrets.token_urlsafe(16),
+        log_path=directory / "postgres.log",
+    )
+    try:
+        await nats.start()
+        await postgres.start()
+        yield Servers(nats.url, postgres.dsn())
+    finally:
+        await nats.stop()
+        await postgres.stop()
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody has at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _required(name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise RuntimeError(f"WP_TEST_SERVERS=external needs WP_TEST_NATS_URL and WP_TEST_ADMIN_DSN; {name} is missing")
+    return value

@@ -1,0 +1,66 @@
+"""Builds the gateway from its parts, runs it, and stops it without dropping what it has accepted."""
+
+import asyncio
+
+from aiohttp import web
+
+from wepeople_chassis.broker import connect, serve_ready, wait_for_stop_signal
+from wepeople_chassis.logging import configure_logging, get_logger
+from wepeople_gateway.budgets import Budgets
+from wepeople_gateway.ingest.handler import IngestHandler
+from wepeople_gateway.ingest.publish import Publisher
+from wepeople_gateway.middleware.errors import errors_middleware
+from wepeople_gateway.principals import Principals
+from wepeople_gateway.server import GatewayRunner, listening_port
+from wepeople_gateway.settings import GatewaySettings
+
+log = get_logger(__name__)
+
+
+async def serve(settings: GatewaySettings) -> None:
+    """Run until a stop signal; `SystemExit` when the port is taken or a NATS connection is closed for good."""
+    configure_logging("gateway", settings.log_level)
+    closed = asyncio.Event()
+
+    async def on_closed() -> None:
+        closed.set()
+
+    async def on_reconnect() -> None:
+        await principals.forget_all()
+
+    asking = await connect(
+        settings.nats_url, "gateway-rpc", pending_size=0, closed_cb=on_closed, on_reconnect=on_reconnect
+    )
+    publishing = await connect(settings.nats_url, "gateway-publish", pending_size=0, closed_cb=on_closed)
+    principals = Principals(asking)
+    await principals.listen()
+    handler = IngestHandler(
+        settings, principals, Budgets(asking, settings.gateways), Publisher(publishing, settings.publish_seconds)
+    )
+    runner = GatewayRunner(make_app(handler, settings.docs_url), settings.docs_url)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024, reuse_port=None).start()
+    except OSError as error:
+        raise SystemExit(f"Cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror}.") from error
+    log.info("listening", host=settings.http_host, port=listening_port(runner))
+    await serve_ready(asking, "gateway")
+    stop = asyncio.create_task(wait_for_stop_signal())
+    lost = asyncio.create_task(closed.wait())
+    await asyncio.wait((stop, lost), return_when=asyncio.FIRST_COMPLETED)
+    # Stops listening, lets requests that are under way end, then closes.
+    await runner.cleanup()
+    if lost.done():
+        raise SystemExit("A connection to NATS was closed for good; see the log above. Start the gateway again.")
+    lost.cancel()
+    await asking.close()
+    await publishing.close()
+
+
+def make_app(handler: IngestHandler, docs_url: str) -> web.Application:
+    """The routes: the three of the guide, and nothing else."""
+    app = web.Application(middlewares=[errors_middleware(docs_url)])
+    app.router.add_get("/api/v1/ingest/ping", handler.ping, allow_head=False)
+    app.router.add_post("/api/v1/ingest/events", handler.events)
+    app.router.add_post("/api/v1/ingest/snapshots", handler.snapshots)
+    return app

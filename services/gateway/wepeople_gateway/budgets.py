@@ -1,0 +1,138 @@
+"""May they: quota's verdict for each request, and what the gateway knows without asking."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from nats.aio.client import Client
+
+from wepeople_chassis.broker import BROKER_DOWN
+from wepeople_chassis.logging import get_logger
+from wepeople_chassis.rpc import Refused, Unavailable, call
+from wepeople_contracts.rpc import Granted, Principal, RateLimited, Release, Reserve, Seen, Verdict, Window
+from wepeople_contracts.subjects import RELEASE, reserve_subject
+from wepeople_gateway.errors import ApiError
+
+log = get_logger(__name__)
+
+_ASK_SECONDS = 1.0
+_AWAY_SECONDS = 1.0
+NO_EPOCH = 0
+
+
+class Budgets:
+    """Asks quota, remembers refusals until the time they named, and counts alone while quota is away.
+
+    Fails open, and says so in the log: while quota is away each gateway admits its share of the rates, and the month
+    is not checked (the stream still counts it).
+    """
+
+    def __init__(self, connection: Client, gateways: int, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._connection = connection
+        self._gateways = gateways
+        self._clock = clock
+        self._refused_until: dict[str, tuple[float, RateLimited]] = {}
+        self._alone: dict[str, deque[float]] = {}
+        self._away_until = 0.0
+
+    def check_refused(self, principal: Principal) -> None:
+        """429 at once, without asking, until the time that quota told this key or its org."""
+        for scope in (principal.key_id, principal.org_id):
+            until, verdict = self._refused_until.get(scope, (0.0, None))
+            left = until - self._clock()
+            if verdict is not None and left > 0:
+                raise rate_limited(verdict.model_copy(update={"retry_after_seconds": left}), principal)
+            self._refused_until.pop(scope, None)
+
+    async def reserve(self, principal: Principal, message_id: str | None, units: int) -> Granted | Seen:
+        """Quota's verdict on one request; `ApiError` rate_limited when it does not pass."""
+        request = Reserve(
+            org_id=principal.org_id,
+            key_id=principal.key_id,
+            message_id=message_id,
+            units=units,
+            key_limit=principal.key_requests_per_second,
+            org_limit=principal.org_requests_per_second,
+            month_limit=principal.max_events_per_month,
+        )
+        verdict = await self._ask(request)
+        if isinstance(verdict, RateLimited):
+            scope = principal.key_id if verdict.scope == "key" else principal.org_id
+            self._refused_until[scope] = (self._clock() + verdict.retry_after_seconds, verdict)
+            raise rate_limited(verdict, principal)
+        return verdict
+
+    async def release(self, org_id: str, message_id: str) -> None:
+        """Give a reservation back; if quota does not hear it, the reservation runs out by itself."""
+        release = Release(org_id=org_id, message_id=message_id)
+        try:
+            await self._connection.publish(RELEASE, release.model_dump_json().encode())
+        except BROKER_DOWN as error:
+            log.warning("release_not_sent", message_id=message_id, error=repr(error))
+
+    async def _ask(self, request: Reserve) -> Granted | RateLimited | Seen:
+        if self._clock() < self._away_until:
+            return self._decide_alone(request)
+        try:
+            reply = await call(
+                self._connection, reserve_subject(request.org_id), request, Verdict, timeout_seconds=_ASK_SECONDS
+            )
+        except (Unavailable, Refused) as error:
+            log.warning("quota_away_fail_open", error=str(error))
+            self._away_until = self._clock() + _AWAY_SECONDS
+            return self._decide_alone(request)
+        return reply.verdict
+
+    def _decide_alone(self, request: Reserve) -> Granted | RateLimited:
+        """A sliding window of this gateway's share of each rate."""
+        now = self._clock()
+        for scope, subject, limit in (
+            ("key", request.key_id, request.key_limit),
+            ("org", request.org_id, request.org_limit),
+        ):
+            window = self._alone.setdefault(subject, deque())
+            while window and window[0] <= now - 1:
+                window.popleft()
+            if len(window) >= max(1, limit // self._gateways):
+                full = Window(remaining=0, reset_seconds=window[0] + 1 - now)
+                return RateLimited(scope=scope, retry_after_seconds=full.reset_seconds, key_window=full)
+        self._alone[request.key_id].append(now)
+        self._alone[request.org_id].append(now)
+        left = max(1, request.key_limit // self._gateways) - len(self._alone[request.key_id])
+        today = datetime.now(UTC)
+        return Granted(
+            units=request.units,
+            period=f"{today:%Y-%m}",
+            epoch=NO_EPOCH,
+            month_resets_at=_first_of_next_month(today),
+            key_window=Window(remaining=left, reset_seconds=1.0),
+        )
+
+
+def _first_of_next_month(now: datetime) -> datetime:
+    year, month = (now.year + 1, 1) if now.month == 12 else (now.year, now.month + 1)  # noqa: PLR2004
+    return datetime(year, month, 1, tzinfo=UTC)
+
+
+def rate_headers(principal: Principal, window: Window) -> Mapping[str, str]:
+    """`RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers)."""
+    key, org = principal.key_requests_per_second, principal.org_requests_per_second
+    return {
+        "RateLimit-Policy": f'"key";q={key};w=1, "org";q={org};w=1',
+        "RateLimit": f'"key";r={window.remaining};t={math.ceil(window.reset_seconds)}',
+    }
+
+
+def rate_limited(verdict: RateLimited, principal: Principal) -> ApiError:
+    """429 with the scope that is full and the whole seconds after which the client gets through."""
+    seconds = max(1, math.ceil(verdict.retry_after_seconds))
+    limit = principal.key_requests_per_second if verdict.scope == "key" else principal.org_requests_per_second
+    whose = "This key" if verdict.scope == "key" else "This organization"
+    return ApiError(
+        "rate_limited",
+        f"{whose} may send {limit} requests a second; wait {seconds} s and send this request again.",
+        {"scope": verdict.scope},
+        {"Retry-After": str(seconds), **rate_headers(principal, verdict.key_window)},
+    )

@@ -1,0 +1,102 @@
+"""Putting an envelope into the stream: acknowledged after fsync, repeated with the same id until the deadline.
+
+Why not JetStream's own client call: the outcome of every attempt must be known as one of stored, not stored, and open
+(design §4, Publishing).
+"""
+
+import asyncio
+import base64
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from nats.aio.client import Client
+from nats.errors import (
+    ConnectionClosedError,
+    ConnectionReconnectingError,
+    MaxPayloadError,
+    NoRespondersError,
+    OutboundBufferLimitError,
+)
+
+from wepeople_chassis.broker import BROKER_DOWN
+from wepeople_contracts.envelope import MSG_ID_HEADER
+from wepeople_contracts.subjects import STREAM
+
+_ATTEMPT_SECONDS = 2.0
+_PAUSE_SECONDS = 0.05
+_IN_PROCESS = 10158
+"""JetStream's error for a message id whose first copy is still on its way to a quorum: ask again."""
+
+_MAX_HEADER_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The stream holds the message id at `sequence`; `duplicate` when it did before this publish."""
+
+    sequence: int
+    duplicate: bool
+
+
+class NotStored(Exception):
+    """The stream does not hold the message and never will: the reservation can be given back."""
+
+
+class OutcomeUnknown(Exception):
+    """An attempt was sent and not answered: the message may be stored; only a retry with the same id can tell."""
+
+
+class Publisher:
+    """Publishes on a connection of its own, which must not buffer (`pending_size=0`): its buffer would store a request
+    after its 503.
+    """
+
+    def __init__(self, connection: Client, deadline_seconds: float) -> None:
+        self._connection = connection
+        self._deadline_seconds = deadline_seconds
+
+    async def publish(self, subject: str, message_id: str, payload: bytes) -> Stored:
+        """Store the payload once; `NotStored` or `OutcomeUnknown` when the deadline passes first."""
+        # The server closes a client that exceeds it, for good, with all its neighbours in flight.
+        if len(payload) + _MAX_HEADER_BYTES > self._connection.max_payload:
+            raise NotStored(f"the envelope of {len(payload)} bytes is larger than NATS takes")
+        deadline = time.monotonic() + self._deadline_seconds
+        attempt_open = False
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                reply = await self._connection.request(
+                    subject,
+                    payload,
+                    timeout=min(left, _ATTEMPT_SECONDS),
+                    headers={MSG_ID_HEADER: message_id},
+                )
+            except (OutboundBufferLimitError, ConnectionClosedError, ConnectionReconnectingError, NoRespondersError):
+                # Nothing was sent, or nobody was there to take it.
+                await asyncio.sleep(min(left, _PAUSE_SECONDS))
+                continue
+            except MaxPayloadError as error:
+                raise NotStored(str(error)) from error
+            except BROKER_DOWN:
+                attempt_open = True
+                continue
+            ack: dict[str, Any] = json.loads(reply.data)
+            if "error" not in ack:
+                return Stored(ack["seq"], ack.get("duplicate", False))
+            if ack["error"].get("err_code") != _IN_PROCESS and not attempt_open:
+                raise NotStored(ack["error"].get("description", "refused by JetStream"))
+            await asyncio.sleep(min(left, _PAUSE_SECONDS))
+        if attempt_open:
+            raise OutcomeUnknown(f"no answer on {subject} within {self._deadline_seconds:g} s")
+        raise NotStored(f"nobody took the message within {self._deadline_seconds:g} s")
+
+    async def read(self, sequence: int) -> bytes:
+        """The stored message at a sequence, asked of the stream's leader; `NotStored` when it is no longer there."""
+        reply = await self._connection.request(
+            f"$JS.API.STREAM.MSG.GET.{STREAM}", json.dumps({"seq": sequence}).encode(), timeout=_ATTEMPT_SECONDS
+        )
+        found = json.loads(reply.data)
+        if "error" in found:
+            raise NotStored(f"sequence {sequence}: {found['error'].get('description')}")
+        return base64.b64decode(found["message"]["data"])

@@ -1,0 +1,1 @@
+"""What surrounds every request: its id, and the one shape of every error."""

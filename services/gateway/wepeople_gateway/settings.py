@@ -1,0 +1,28 @@
+"""The gateway's settings, read from the environment."""
+
+from pydantic import Field
+
+from wepeople_chassis.settings import ServiceSettings
+
+
+class GatewaySettings(ServiceSettings):
+    """`WEPEOPLE_` + the field's name in capitals."""
+
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(default=8080, ge=0, le=65_535)
+    docs_url: str = "https://docs.wepeople.dev/ingest/reference#errors"
+
+    max_body_bytes: int = Field(default=9 * 1024 * 1024, ge=1024)
+    """After decompression."""
+
+    body_seconds: float = Field(default=30, gt=0)
+    """From the end of the headers to the end of the body."""
+
+    in_flight_bytes: int = Field(default=64 * 1024 * 1024, ge=9 * 1024 * 1024)
+    """Bodies held in memory by all requests together; past that, 503 (20 publishes of 9 MB at once peak at 917 MB)."""
+
+    publish_seconds: float = Field(default=5, gt=0, le=10)
+    """How long a publish is repeated; must stay below the lease of quota's reservations."""
+
+    gateways: int = Field(default=1, ge=1)
+    """How many gateways share the rates while quota is away."""

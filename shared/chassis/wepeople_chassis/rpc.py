@@ -1,5 +1,6 @@
 """Asking another service, and answering so that the asker never waits in vain."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from faststream import ExceptionMiddleware
@@ -72,6 +73,8 @@ def error_replies() -> ExceptionMiddleware:
     return middleware
 
 
-def make_broker(url: str, name: str) -> NatsBroker:
+def make_broker(url: str, name: str, *, on_reconnect: Callable[[], Awaitable[None]] | None = None) -> NatsBroker:
     """A FastStream broker for request/reply, with error replies."""
-    return NatsBroker(url, middlewares=[error_replies()], logger=None, **connect_options(name))
+    return NatsBroker(
+        url, middlewares=[error_replies()], logger=None, reconnected_cb=on_reconnect, **connect_options(name)
+    )

@@ -18,9 +18,12 @@ class Message(BaseModel):
 
 
 class RpcError(Message):
-    """Why a command was refused. `code` is stable; `message` says what to do next."""
+    """Why a command was refused. `code` is stable; `message` says what to do next.
 
-    code: Literal["invalid_key", "not_found", "already_exists", "invalid", "internal"]
+    `unavailable`: something the service needs is away or busy, and the same request can succeed later.
+    """
+
+    code: Literal["invalid_key", "not_found", "already_exists", "invalid", "unavailable", "internal"]
     message: str
 
 

@@ -1,0 +1,166 @@
+"""The rules of a row that its type cannot say, each a pure function to the error or None.
+
+Those that would cost a second parse run only where a scan of the bytes finds something suspicious (design §3, Events).
+"""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from wepeople_contracts.errors import RowError
+from wepeople_contracts.rows import MAX_METADATA_BYTES, MAX_METRICS, Actor, Metric, Timestamp
+from wepeople_gateway.ingest.decode import has_nul_escape
+
+MAX_FUTURE = timedelta(hours=1)
+MAX_DEPTH = 32
+MAX_DIGITS = 400
+MAX_EXPONENT = 400
+FIRST_TIMESTAMP = datetime(1, 1, 2, tzinfo=UTC)
+"""Any earlier one may fall before year 1 once its offset is applied."""
+
+_JUNK = frozenset({"", "null", "undefined"})
+
+_metrics_decoder = msgspec.json.Decoder(dict[str, Raw])
+_metric_decoder: msgspec.json.Decoder[Metric] = msgspec.json.Decoder(Metric)
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_NUMBER = re.compile(rb"-?(\d+)(?:\.(\d+))?(?:[eE][+-]?(\d+))?")
+_TO_ZERO = bytes(ord("0") if chr(c) in "123456789" else ord("e") if c == ord("E") else c for c in range(256))
+
+
+def actor_error(actor: Actor) -> RowError | None:
+    """Somebody must be named, and no junk beside it: a sender's `String(undefined)` would gather strangers."""
+    identifiers = (
+        ("actor.workerId", actor.worker_id),
+        ("actor.externalId", actor.external_id),
+        ("actor.email", actor.email),
+    )
+    named = 0
+    for field, value in identifiers:
+        if value is UNSET:
+            continue
+        named += 1
+        if str(value).strip().lower() in _JUNK:
+            return invalid(f"{field} is {value!r}, which identifies nobody; leave it out or send a real id.", field)
+    if not named:
+        return invalid("actor names nobody; send at least one of workerId, externalId and email.", "actor")
+    if actor.email is not UNSET and not 0 < actor.email.find("@") < len(actor.email.strip()) - 1:
+        return invalid("actor.email is not an email address.", "actor.email")
+    return None
+
+
+def timestamp_error(timestamp: Timestamp | msgspec.UnsetType, latest: datetime) -> RowError | None:
+    """At most an hour ahead of the time of receipt, and representable."""
+    if timestamp is UNSET:
+        return None
+    if timestamp > latest:
+        message = "timestamp is more than an hour ahead of the time of receipt; check the sender's clock and offset."
+        return invalid(message, "timestamp")
+    if timestamp < FIRST_TIMESTAMP:
+        return invalid("timestamp is before the year 1.", "timestamp")
+    return None
+
+
+def metadata_error(metadata: bytes) -> RowError | None:
+    """An object within the limits of size, depth and numbers."""
+    if not metadata.startswith(b"{"):
+        return invalid("metadata is not a JSON object; leave it out or send an object.", "metadata")
+    if len(metadata) > MAX_METADATA_BYTES:
+        message = f"metadata is {len(metadata)} bytes as received; at most {MAX_METADATA_BYTES} are taken."
+        return invalid(message, "metadata")
+    if metadata.count(b"{") + metadata.count(b"[") > MAX_DEPTH and _depth(metadata) > MAX_DEPTH:
+        return invalid(f"metadata is nested deeper than {MAX_DEPTH} levels; flatten it.", "metadata")
+    return _number_error(metadata, "metadata")
+
+
+def _depth(text: bytes) -> int:
+    depth = deepest = 0
+    for char in _STRING.sub(b"", text):
+        if char in b"{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif char in b"}]":
+            depth -= 1
+    return deepest
+
+
+def _number_error(text: bytes, field: str) -> RowError | None:
+    """Numbers that JSONB cannot hold, or only at great cost; looked for only where the bytes could spell one."""
+    zeros = text.translate(_TO_ZERO, b"+-.")
+    if b"0e000" not in zeros and b"0" * (MAX_DIGITS + 1) not in zeros:
+        return None
+    for match in _NUMBER.finditer(_STRING.sub(b"", text)):
+        whole, fraction, exponent = match.groups(b"")
+        if len(whole) + len(fraction) > MAX_DIGITS or (exponent and _exceeds(exponent)):
+            message = (
+                f"{field} holds a number of more than {MAX_DIGITS} digits or with an exponent beyond {MAX_EXPONENT}; "
+            )
+            return invalid(message + "send it as a string.", field)
+    return None
+
+
+def _exceeds(exponent: bytes) -> bool:
+    digits = exponent.lstrip(b"0")
+    return len(digits) > len(str(MAX_EXPONENT)) or int(digits or b"0") > MAX_EXPONENT
+
+
+def text_error(raw: bytes) -> RowError | None:
+    """No NUL anywhere in the row."""
+    if b"\\u0000" in raw and has_nul_escape(raw):
+        return invalid("The row holds the character NUL (\\u0000), which cannot be stored; remove it.", None)
+    return None
+
+
+def metrics_error(metrics: bytes) -> RowError | None:
+    """1 to 32 metrics, each of one of the three forms."""
+    try:
+        named = _metrics_decoder.decode(metrics)
+    except msgspec.DecodeError as error:
+        return undecodable(error, "metrics")
+    if not 1 <= len(named) <= MAX_METRICS:
+        return invalid(f"metrics holds {len(named)} entries; send 1 to {MAX_METRICS}.", "metrics")
+    for name, raw in named.items():
+        try:
+            _metric_decoder.decode(raw)
+        except msgspec.DecodeError:
+            rule = "a number, a string of at most 120 characters, or {value, unit?, label?}"
+            return invalid(f"metrics.{name} must be {rule}.", f"metrics.{name}")
+    return _number_error(metrics, "metrics")
+
+
+def undecodable(error: Exception, field: str = "") -> RowError:
+    """A decoder's complaint, in words for the sender: which field, which rule."""
+    if isinstance(error, RecursionError):
+        return invalid("The row is nested too deeply; flatten it.", None)
+    if not isinstance(error, msgspec.ValidationError):
+        # The body was split with surrogates disguised, so nothing else about the row's JSON can be wrong.
+        return invalid("The row holds half a surrogate pair, such as a truncated emoji; send whole characters.", None)
+    text, _, path = str(error).partition(" - at `$")
+    field = field + path.rstrip("`").lstrip(".")
+    if missing := re.search(r"missing required field `(\w+)`", text):
+        field = f"{field}.{missing[1]}" if field else missing[1]
+        return invalid(f"{field} is missing.", field)
+    if rule := _RULES.get(field):
+        return invalid(f"{field} must be {rule}.", field)
+    return invalid(f"{field or 'The row'}: {text}.", field or None)
+
+
+_RULES = {
+    "eventType": "1 to 128 characters of a-z, 0-9, '.', '_' and '-'",
+    "category": "a slug: 1 to 64 characters of a-z, 0-9, '_' and '-', a letter or digit first",
+    "snapshotType": "a slug: 1 to 64 characters of a-z, 0-9, '_' and '-', a letter or digit first",
+    "timestamp": "RFC 3339 with an offset, such as 2026-04-19T12:05:00Z",
+    "duration": "a finite number of seconds, 0 or more",
+    "actor.workerId": "a string of at most 64 characters",
+    "actor.externalId": "a string of at most 256 characters",
+    "actor.email": "an email address of at most 320 characters",
+    "actor": "an object with at least one of workerId, externalId and email",
+    "metrics": "an object of numbers, strings of at most 120 characters, or {value, unit?, label?}",
+}
+
+
+def invalid(message: str, field: str | None) -> RowError:
+    """A row that breaks a rule."""
+    return RowError("invalid_body", message, field)

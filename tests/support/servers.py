@@ -5,7 +5,6 @@ A mode that was asked for and cannot run is a failure, never a skip.
 
 import os
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from tests.support.containers import container_servers
 from wepeople_embedded.nats_server import NatsServer
+from wepeople_embedded.ports import free_port
 from wepeople_embedded.postgres_server import PostgresServer
 
 
@@ -57,14 +57,6 @@ async def embedded_servers(directory: Path) -> AsyncIterator[Servers]:
     finally:
         await nats.stop()
         await postgres.stop()
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _required(name: str) -> str:

@@ -7,14 +7,7 @@ system user and makes every parent folder world-readable).
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-
-class BinaryMissing(Exception):
-    """A package that ships a server is not installed, or ships another layout than the pinned version."""
-
-    def __init__(self, distribution: str, program: str) -> None:
-        super().__init__(
-            f"{program} was not found in the package {distribution}. Install the pinned versions: make .venv/.installed"
-        )
+from wepeople_embedded.errors import BinaryMissing
 
 
 def find_binary(distribution: str, program: str) -> Path:

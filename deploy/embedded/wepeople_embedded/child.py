@@ -9,12 +9,14 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from wepeople_embedded.errors import EmbeddedError
+
 LAUNCHER = Path(__file__).with_name("launch.py")
 _POLL_SECONDS = 0.02
 _TAIL_BYTES = 8192
 
 
-class ChildFailed(Exception):
+class ChildFailed(EmbeddedError):
     """A child ended, or did not answer, when it was needed; the message has its last words and its log's place."""
 
     def __init__(self, child: "Child", what: str) -> None:

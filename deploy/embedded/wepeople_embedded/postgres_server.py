@@ -1,6 +1,7 @@
 """A real Postgres on the loopback, its data in a directory, with the database `wepeople`."""
 
 import asyncio
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from wepeople_embedded.child import Child, ChildFailed
 DATABASE = "wepeople"
 SUPERUSER = "postgres"
 MAX_CONNECTIONS = 100
+_INITDB_SECONDS = 60.0
 _START_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 _PREDECESSOR_IS_DYING = "is still in use"
@@ -75,9 +77,8 @@ class PostgresServer:
         password_file = self._directory / "password"
         password_file.touch(mode=0o600)
         password_file.write_text(self._password)
-        remove = Child("rm", ["rm", "-rf", unfinished], log_path=self._log_path)
-        remove.spawn()
-        await remove.wait(30.0)
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
         initdb = Child(
             "initdb",
             [
@@ -88,11 +89,13 @@ class PostgresServer:
             ordinary_user=True,
         )
         initdb.spawn()
-        code = await initdb.wait(60.0)
-        password_file.unlink()
-        if code != 0:
+        try:
+            code = await initdb.wait(_INITDB_SECONDS)
+        finally:
             await initdb.kill()
-            raise ChildFailed(initdb, f"ended with code {code}")
+            password_file.unlink()
+        if code != 0:
+            raise ChildFailed(initdb, f"did not make the database (code {code})")
         unfinished.rename(self._data)
 
     def _predecessor_is_dying(self) -> bool:

@@ -1,0 +1,102 @@
+"""A whole system of processes: two servers, the stream and schemas, four services."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from wepeople_chassis.broker import connect
+from wepeople_embedded.child import Child
+from wepeople_embedded.nats_server import NatsServer
+from wepeople_embedded.ports import HOST
+from wepeople_embedded.postgres_server import PostgresServer
+from wepeople_embedded.services import START_ORDER, ServiceProcess, make_services
+from wepeople_embedded.state import SUPERUSER, StateDir
+from wepeople_provision.dsn import login_dsn
+from wepeople_provision.provision import provision
+from wepeople_provision.roles import LOGIN_ROLES, OPERATOR_ROLE
+
+STOP_SECONDS = 9.0
+_LONGEST_STOP_SECONDS = 5.0
+_LEAST_STOP_SECONDS = 0.4
+
+
+class System:
+    """Its parts can be stopped, killed and started one by one; `start` and `stop` are for all of them."""
+
+    def __init__(self, state: StateDir, *, gateway_port: int) -> None:
+        self._state = state
+        self.passwords = state.passwords()
+        self.gateway_url = f"http://{HOST}:{gateway_port}"
+        self.nats = NatsServer(state.path / "nats", port=state.port("nats"), log_path=state.log("nats"))
+        self.postgres = PostgresServer(
+            state.path / "postgres",
+            port=state.port("postgres"),
+            password=self.passwords[SUPERUSER],
+            log_path=state.log("postgres"),
+        )
+        self.services: dict[str, ServiceProcess] = make_services(
+            nats_url=self.nats.url,
+            admin_dsn=self.admin_dsn,
+            passwords=self.passwords,
+            gateway_port=gateway_port,
+            logs=state.logs,
+        )
+
+    @property
+    def admin_dsn(self) -> str:
+        """The superuser's address of the database."""
+        return self.postgres.dsn()
+
+    @property
+    def operator_dsn(self) -> str:
+        """The address by which operators read every org's read models."""
+        return login_dsn(self.admin_dsn, OPERATOR_ROLE, self.passwords[OPERATOR_ROLE])
+
+    @property
+    def children(self) -> list[Child]:
+        """Every process, in the order to stop them."""
+        services = [self.services[name].child for name in reversed(START_ORDER)]
+        return [*services, self.nats.child, self.postgres.child]
+
+    async def start(self) -> None:
+        """Start the servers, provision, start the services; returns once each can work. `ChildFailed` if one can't."""
+        await _all(self.nats.start(), self.postgres.start())
+        await provision(self.nats.url, self.admin_dsn, {role: self.passwords[role] for role in LOGIN_ROLES})
+        self._state.write("operator.json", {"nats_url": self.nats.url, "postgres_dsn": self.operator_dsn})
+        for service in self.services.values():
+            service.start()
+        connection = await connect(self.nats.url, "wepeople-up")
+        try:
+            await _all(*(service.wait_ready(connection) for service in self.services.values()))
+        finally:
+            await connection.close()
+
+    async def stop(self) -> None:
+        """Stop every process in order, within `STOP_SECONDS`; whoever takes too long is killed."""
+        deadline = time.monotonic() + STOP_SECONDS
+        for position, child in enumerate(self.children, start=1):
+            left_for_others = _LEAST_STOP_SECONDS * (len(self.children) - position)
+            left = deadline - time.monotonic() - left_for_others
+            await child.stop(min(_LONGEST_STOP_SECONDS, max(_LEAST_STOP_SECONDS, left)))
+
+    def kill(self) -> None:
+        """Send every process SIGKILL and return at once."""
+        for child in self.children:
+            child.signal(signal.SIGKILL)
+
+    def ended(self) -> Child | None:
+        """A process that has ended, or None while all of them run."""
+        return next((child for child in self.children if not child.is_running), None)
+
+
+async def _all(*work: Coroutine[Any, Any, None]) -> None:
+    """Do all of it at once; when one fails the others are given up before its error goes on."""
+    tasks = [asyncio.create_task(part) for part in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

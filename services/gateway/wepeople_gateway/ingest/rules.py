@@ -89,7 +89,7 @@ def _depth(text: bytes) -> int:
 def _number_error(text: bytes, field: str) -> RowError | None:
     """Numbers that JSONB cannot hold, or only at great cost; looked for only where the bytes could spell one."""
     zeros = text.translate(_TO_ZERO, b"+-.")
-    if b"0e000" not in zeros and b"0" * (MAX_DIGITS + 1) not in zeros:
+    if b"0e000" not in zeros and (len(zeros) <= MAX_DIGITS or b"0" * (MAX_DIGITS + 1) not in zeros):
         return None
     for match in _NUMBER.finditer(_STRING.sub(b"", text)):
         whole, fraction, exponent = match.groups(b"")

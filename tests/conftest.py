@@ -1,4 +1,4 @@
-"""What every test may ask for: real servers, a fresh database and stream."""
+"""What every test may ask for: real servers, a fresh database and stream, a whole running system."""
 
 from collections.abc import AsyncIterator
 
@@ -6,6 +6,15 @@ import pytest
 
 from tests.support.fresh import Fresh, Template, fresh_system, template_database
 from tests.support.servers import Servers, running_servers
+from tests.support.system import RunningSystem, running_system
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the running system come last: it has the servers' one stream, which `fresh` deletes."""
+    items.sort(key=lambda item: "system" in getattr(item, "fixturenames", ()))
+    for item in items:
+        if {"system", "fresh"} <= set(getattr(item, "fixturenames", ())):
+            raise pytest.UsageError(f"{item.nodeid} asks for both `system` and `fresh`, but there is one stream")
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +36,10 @@ async def fresh(template: Template) -> AsyncIterator[Fresh]:
     """A provisioned database of this test alone, and the stream emptied."""
     async with fresh_system(template) as ready:
         yield ready
+
+
+@pytest.fixture(scope="session")
+async def system(template: Template, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningSystem]:
+    """Every service as a process, with the demo org; shared by all tests that ask for it."""
+    async with running_system(template, tmp_path_factory.mktemp("system")) as running:
+        yield running

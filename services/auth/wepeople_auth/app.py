@@ -1,0 +1,73 @@
+"""Auth as a process: the only place that constructs its parts."""
+
+import asyncio
+from contextlib import suppress
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+from wepeople_auth.database import wait_for_schema
+from wepeople_auth.directory.commands import DirectoryCommands
+from wepeople_auth.directory.handlers import serve_directory_commands
+from wepeople_auth.directory.outbox import Outbox
+from wepeople_auth.keys.authenticator import Authenticator
+from wepeople_auth.keys.commands import KeyCommands
+from wepeople_auth.keys.handlers import serve_authentication, serve_key_commands
+from wepeople_auth.keys.hashing import Hashing
+from wepeople_auth.keys.matching import Matching
+from wepeople_auth.keys.revocation import Revocations
+from wepeople_auth.keys.states import KeyStates
+from wepeople_auth.keys.store import KeyStore
+from wepeople_auth.settings import AuthSettings
+from wepeople_chassis.broker import serve_ready, wait_for_stop_signal
+from wepeople_chassis.postgres import make_pool
+from wepeople_chassis.rpc import make_broker
+
+STOP_SECONDS = 3.0
+
+
+async def serve(settings: AuthSettings) -> None:
+    """Run until SIGTERM or SIGINT; `SystemExit` with one line when it cannot start."""
+    try:
+        conninfo_to_dict(settings.postgres_dsn)
+    except ProgrammingError as error:
+        raise SystemExit(f"WEPEOPLE_POSTGRES_DSN is not a Postgres address: {str(error).strip()}") from None
+    stop = asyncio.create_task(wait_for_stop_signal())
+    work = asyncio.create_task(run(settings))
+    await asyncio.wait({stop, work}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (stop, work):
+        task.cancel()
+    with suppress(asyncio.CancelledError):
+        await work
+
+
+async def run(settings: AuthSettings) -> None:
+    """Wait for NATS and Postgres, then answer until cancelled."""
+    states = KeyStates()
+
+    async def mistrust_memory() -> None:
+        # While the connection was lost, revocations went unheard.
+        states.forget_all()
+
+    broker = make_broker(settings.nats_url, "wepeople-auth", on_reconnect=mistrust_memory)
+    pool = make_pool(settings.postgres_dsn, "auth", max_size=8)
+    hashing = Hashing(cost=settings.bcrypt_cost, workers=settings.bcrypt_workers, waiting=settings.bcrypt_waiting)
+    try:
+        connection = await broker.connect()
+        await pool.open()
+        await wait_for_schema(pool)
+        store = KeyStore(pool)
+        revocations = Revocations(connection, states)
+        outbox = Outbox(pool, connection)
+        serve_authentication(broker, Authenticator(store, Matching(hashing), states), revocations)
+        serve_key_commands(broker, KeyCommands(store, hashing, revocations))
+        serve_directory_commands(broker, DirectoryCommands(pool, outbox))
+        await broker.start()
+        await serve_ready(connection, "auth")
+        await outbox.run()
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SECONDS):
+                await broker.stop()
+                await pool.close(timeout=1.0)
+        hashing.close()

@@ -1,0 +1,1 @@
+"""Orgs, plans, apps, whitelists and the people an org employs: who there is, told to the stream."""

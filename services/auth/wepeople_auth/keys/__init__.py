@@ -1,0 +1,1 @@
+"""Keys: issued once, kept as bcrypt hashes, recognised fast, revoked for good."""

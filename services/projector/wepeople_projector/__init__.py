@@ -1,0 +1,1 @@
+"""Folds the stream into read models: workers, timeline, latest snapshots."""

@@ -1,0 +1,51 @@
+"""Puts the projector together and runs it."""
+
+import asyncio
+
+import psycopg
+
+from wepeople_chassis.broker import BROKER_DOWN, connect, serve_ready, wait_for_stop_signal
+from wepeople_chassis.logging import configure_logging, get_logger
+from wepeople_chassis.postgres import make_pool
+from wepeople_chassis.settings import load_settings
+from wepeople_chassis.stream import StreamError
+from wepeople_contracts.subjects import PARTITIONS
+from wepeople_projector.runner import PartitionRunner
+from wepeople_projector.settings import ProjectorSettings
+
+log = get_logger(__name__)
+
+SERVICE = "projector"
+POOL_CONNECTIONS = 8
+
+
+async def run() -> None:
+    """Run until SIGTERM; `SystemExit` with one plain line when it cannot go on."""
+    settings = load_settings(ProjectorSettings)
+    configure_logging(SERVICE, settings.log_level)
+    pool = make_pool(settings.postgres_dsn, SERVICE, max_size=POOL_CONNECTIONS)
+    await pool.open()
+    stream = await connect(settings.nats_url, f"wepeople-{SERVICE}")
+    runners = [PartitionRunner(partition, stream, pool) for partition in range(PARTITIONS)]
+
+    async def answer_when_loaded() -> None:
+        await asyncio.gather(*(runner.loaded.wait() for runner in runners))
+        await serve_ready(stream, SERVICE)
+
+    tasks = [asyncio.create_task(runner.run()) for runner in runners]
+    stop = asyncio.create_task(wait_for_stop_signal())
+    ready = asyncio.create_task(answer_when_loaded())
+    try:
+        await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+    except (StreamError, psycopg.Error, *BROKER_DOWN) as error:
+        raise SystemExit(f"The projector cannot go on: {error}") from error
+    finally:
+        for task in (*tasks, stop, ready):
+            task.cancel()
+        await asyncio.gather(*tasks, stop, ready, return_exceptions=True)
+        await stream.close()
+        await pool.close()
+        log.info("stopped")

@@ -1,0 +1,131 @@
+"""Folds decoded messages, in stream order, into what one transaction writes. No I/O.
+
+In three steps, because the identifiers of a whole batch are looked up by one query: `Fold(…)`, then `unknown`, then
+`apply` for each message.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import cast
+
+from msgspec import UNSET
+
+from wepeople_chassis.stream import StoredMessage
+from wepeople_contracts.directory import OrgFounded, WorkersImported
+from wepeople_contracts.envelope import AcceptedRow
+from wepeople_contracts.rows import EventRow, SnapshotRow
+from wepeople_projector.decode import Decoded, Fact, Parked, Request, SeenRow, park, park_row
+from wepeople_projector.identity import Claim, Conflicted, Identifier, IdentityState, claim_of, evolve, needs, resolve
+from wepeople_projector.memory import Memory, Sighting
+from wepeople_projector.projections.snapshots.rows import LatestSnapshot, SnapshotKey, keep_newest, latest_snapshot
+from wepeople_projector.projections.timeline.rows import TimelineBlock, timeline_block
+from wepeople_projector.projections.workers.rows import WorkerRows
+
+
+@dataclass(slots=True)
+class Changeset:
+    """What one transaction writes."""
+
+    orgs: list[OrgFounded] = field(default_factory=list)
+    workers: WorkerRows = field(default_factory=WorkerRows)
+    timeline: list[TimelineBlock] = field(default_factory=list)
+    snapshots: dict[SnapshotKey, LatestSnapshot] = field(default_factory=dict)
+    parked: list[Parked] = field(default_factory=list)
+
+
+class Fold:
+    """The fold of one batch: `messages` are applied one after the other, their effects gather in `changes`."""
+
+    def __init__(self, memory: Memory, decoded: Iterable[Decoded]) -> None:
+        memory.begin_batch()
+        self.changes = Changeset()
+        self._memory = memory
+        self.messages = [self._admit(message) for message in decoded]
+        self._claims: dict[Sighting, Claim | None] = memory.claims(
+            {seen.sighting for message in self.messages if isinstance(message, Request) for seen in message.rows}
+        )
+        self._state: IdentityState | None = None
+
+    def unknown(self) -> tuple[dict[Identifier, str | None], set[Identifier]]:
+        """What batches in flight know of the identifiers needed, and those the database must be asked about."""
+        claims = [claim for claim in self._claims.values() if claim is not None]
+        for message in self.messages:
+            if isinstance(message, Fact) and isinstance(message.fact, WorkersImported):
+                claims += [claim for claim, _ in _imported(message.fact)]
+        needed = {identifier for claim in claims for identifier in needs(claim, self._memory.salts)}
+        known = self._memory.known(needed)
+        return known, needed - known.keys()
+
+    def begin(self, bindings: dict[Identifier, str | None]) -> None:
+        """Start folding on what is bound so far."""
+        self._state = self._memory.open_batch(bindings)
+
+    def apply(self, message: Decoded) -> None:
+        """Fold the next message."""
+        match message:
+            case Request():
+                self._apply_request(message)
+            case Fact(message=stored, fact=WorkersImported() as fact):
+                for claim, name in _imported(fact):
+                    worker_id, _ = self._resolve(claim, stored, fact.occurred_at_us)
+                    self.changes.workers.add_to_directory(fact.org_id, worker_id, name)
+            case Parked():
+                self.changes.parked.append(message)
+
+    def _admit(self, message: Decoded) -> Decoded:
+        """Take note of a founded org; park what belongs to an org that was not founded before."""
+        if isinstance(message, Parked):
+            return message
+        org_id = message.fact.org_id if isinstance(message, Fact) else message.envelope.org_id
+        known = org_id in self._memory.salts
+        if isinstance(message, Fact) and isinstance(message.fact, OrgFounded):
+            if not known:
+                self._memory.salts[org_id] = message.fact.salt
+                self.changes.orgs.append(message.fact)
+            return message
+        return message if known else park(message.message, f"org {org_id} was never founded in the stream")
+
+    def _apply_request(self, request: Request) -> None:
+        envelope, sequence = request.envelope, request.message.sequence
+        resolved: list[tuple[AcceptedRow, EventRow | SnapshotRow, str]] = []
+        settled = self._memory.settled
+        for seen in request.rows:
+            worker_id = settled(seen.sighting) or self._resolve_row(request, seen)
+            if worker_id is None:
+                reason = "the actor names nobody that could be stored"
+                self.changes.parked.append(park_row(request.message, seen.accepted, reason))
+            else:
+                resolved.append((seen.accepted, seen.row, worker_id))
+        self.changes.parked += request.parked
+        if envelope.kind == "events":
+            events = cast("list[tuple[AcceptedRow, EventRow, str]]", resolved)
+            self.changes.timeline.append(timeline_block(envelope, sequence, events))
+        else:
+            for accepted, row, worker_id in cast("list[tuple[AcceptedRow, SnapshotRow, str]]", resolved):
+                keep_newest(self.changes.snapshots, latest_snapshot(envelope, sequence, accepted, row, worker_id))
+
+    def _resolve_row(self, request: Request, seen: SeenRow) -> str | None:
+        claim = self._claims[seen.sighting]
+        if claim is None:
+            return None
+        envelope = request.envelope
+        worker_id, agreed = self._resolve(claim, request.message, envelope.received_at_us)
+        self.changes.workers.add_connection(envelope.org_id, worker_id, envelope.connection, envelope.received_at_us)
+        if agreed:
+            self._memory.settle(seen.sighting, worker_id)
+        return worker_id
+
+    def _resolve(self, claim: Claim, message: StoredMessage, at_us: int) -> tuple[str, bool]:
+        """Resolve and evolve; the worker, and whether all identifiers agreed."""
+        assert self._state is not None, "begin comes before apply"
+        worker_id, changes = resolve(self._state, claim)
+        for change in changes:
+            evolve(self._state.bindings, change)
+            self.changes.workers.add_change(change, message.sequence, at_us)
+        return worker_id, not any(isinstance(change, Conflicted) for change in changes)
+
+
+def _imported(fact: WorkersImported) -> list[tuple[Claim, str]]:
+    """The claim by email, and the name, of each person of an import."""
+    claims = [(claim_of(fact.org_id, "", UNSET, UNSET, entry.email), entry.name) for entry in fact.workers]
+    return [(claim, name) for claim, name in claims if claim is not None]

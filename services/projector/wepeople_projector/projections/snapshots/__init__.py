@@ -1,0 +1,1 @@
+"""How things stand: the newest snapshot of each type, per worker and app."""

@@ -1,0 +1,1 @@
+"""What happened: every accepted event, once."""

@@ -1,0 +1,1 @@
+"""Who there is: workers, their identifiers and connections, and where identifiers disagreed."""

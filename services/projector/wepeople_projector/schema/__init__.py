@@ -1,0 +1,1 @@
+"""The read models' tables and views, as ordered SQL."""

@@ -1,0 +1,74 @@
+"""One transaction: the checkpoint and all rows of a changeset, or nothing."""
+
+from collections.abc import Collection, Sequence
+
+import psycopg
+
+from wepeople_chassis.postgres import Pool, named_queries
+from wepeople_projector.checkpoint import Position, advance
+from wepeople_projector.fold import Changeset
+from wepeople_projector.projections.snapshots.table import write_snapshots
+from wepeople_projector.projections.timeline.rows import TimelineRow
+from wepeople_projector.projections.timeline.table import hold_as_jsonb, write_timeline
+from wepeople_projector.projections.times import instant
+from wepeople_projector.projections.workers.table import write_workers
+
+_SQL = named_queries(__package__, "write.sql")
+
+_ABOUT_THE_DATA = ("22", "23", "54")
+"""SQLSTATE classes: data exception, integrity violation, limit exceeded. The same rows are refused again."""
+_PASSING = ("08", "25", "40", "53", "55", "57", "58")
+"""Connection, read-only server, rollback, resources, object state, operator intervention, system: worth another try."""
+
+
+def refused_data(error: psycopg.Error) -> bool:
+    """Whether Postgres will never take these rows."""
+    return error.sqlstate is not None and error.sqlstate.startswith(_ABOUT_THE_DATA)
+
+
+def will_pass(error: psycopg.Error) -> bool:
+    """Whether Postgres, once it is back or less busy, may take them."""
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    return error.sqlstate.startswith(_PASSING)
+
+
+async def write(
+    pool: Pool,
+    partition: int,
+    start: Position,
+    end: Position,
+    changes: Changeset,
+    *,
+    without_jsonb: Collection[str] = (),
+) -> None:
+    """Write the changes and move the checkpoint from start to end.
+
+    `Fenced` when another writer moved it; any `psycopg.Error` leaves the database as it was.
+    """
+    async with pool.connection() as connection:
+        await advance(connection, partition, start, end)
+        for org in changes.orgs:
+            await connection.execute(_SQL["found"], [org.org_id, org.name, org.salt, instant(org.occurred_at_us)])
+        await write_workers(connection, changes.workers)
+        await write_timeline(connection, changes.timeline, without_jsonb)
+        await write_snapshots(connection, changes.snapshots.values())
+        for row in changes.parked:
+            await connection.execute(_SQL["park"], [row.sequence, row.row_index, row.subject, row.reason, row.data])
+
+
+async def unfit_for_jsonb(pool: Pool, rows: Sequence[TimelineRow]) -> set[str]:
+    """The ids of the events whose metadata Postgres refuses as JSONB, found by halving."""
+    if not rows:
+        return set()
+    try:
+        async with pool.connection() as connection:
+            await hold_as_jsonb(connection, rows)
+    except psycopg.Error as error:
+        if not refused_data(error):
+            raise
+        if len(rows) == 1:
+            return {rows[0].event_id}
+        half = len(rows) // 2
+        return await unfit_for_jsonb(pool, rows[:half]) | await unfit_for_jsonb(pool, rows[half:])
+    return set()

@@ -31,7 +31,10 @@ class Wire:
         async with asyncio.timeout(timeout_seconds):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status_line, *lines = head.rstrip("\r\n").split("\r\n")
-            headers = CIMultiDict(tuple(line.split(": ", 1)) for line in lines)
+            headers: CIMultiDict[str] = CIMultiDict()
+            for line in lines:
+                name, _, value = line.partition(": ")
+                headers.add(name, value)
             body = await self._reader.readexactly(int(headers["Content-Length"]))
         return Answer(int(status_line.split(" ")[1]), headers, body)
 

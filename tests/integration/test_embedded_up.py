@@ -24,25 +24,32 @@ EVENT = {"eventType": "deploy.shipped", "category": "code", "actor": {"externalI
 
 @pytest.fixture(scope="module")
 def state_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One state directory for all of these runs."""
+    """One state directory for all runs that come to an end."""
     return tmp_path_factory.mktemp("up") / "state"
 
 
 @pytest.fixture(scope="module")
 def port() -> int:
+    """The gateway's port in all of them."""
     return free_port()
 
 
 @pytest.fixture
 async def running(state_dir: Path, port: int) -> AsyncIterator[UpProcess]:
-    """A run that is ready."""
+    """A run that is ready, for a test that ends it."""
     async with up(state_dir, port) as process:
         yield process
 
 
-async def refused(*arguments: str, output: Path) -> str:
-    """What a run says that must not start anything."""
-    process = UpProcess(list(arguments), output)
+@pytest.fixture(scope="module")
+async def watched(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[UpProcess]:
+    """A run that is ready, in a state directory of its own, for the tests that only look."""
+    async with up(tmp_path_factory.mktemp("watched") / "state", free_port()) as process:
+        yield process
+
+
+async def refused(process: UpProcess) -> str:
+    """What a run says that must not start anything; spaces and line ends count alike."""
     assert await process.wait_ended() == 1, process.output
     return " ".join(process.output.split())
 
@@ -86,38 +93,39 @@ async def test_the_second_run_still_has_the_first_ones_org_key_and_events(state_
 
 
 async def test_demo_json_has_exactly_what_scripts_are_promised_and_only_its_owner_reads_it(
-    running: UpProcess, state_dir: Path, port: int
+    watched: UpProcess,
 ) -> None:
-    demo = read_demo(state_dir)
+    demo = read_demo(watched.state_dir)
     assert list(demo) == DEMO_KEYS
-    assert (demo["gatewayUrl"], demo["appSlug"]) == (f"http://127.0.0.1:{port}", "ci")
-    assert stat.S_IMODE(state_dir.stat().st_mode) == 0o700
-    for name in ("demo.json", "operator.json", "passwords.json"):
-        assert stat.S_IMODE((state_dir / name).stat().st_mode) == 0o600
+    assert (demo["gatewayUrl"], demo["appSlug"]) == (f"http://127.0.0.1:{watched.port}", "ci")
+    assert watched.state_dir is not None
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [watched.state_dir, *watched.state_dir.iterdir()]}
+    assert modes["state"] == 0o700
+    assert {modes[name] for name in ("demo.json", "operator.json", "passwords.json")} == {0o600}
 
 
-async def test_the_lines_on_the_screen_work_as_they_are_pasted(running: UpProcess) -> None:
-    pasted = [line for line in running.output.splitlines() if line.startswith("curl ")]
+async def test_the_lines_on_the_screen_work_as_they_are_pasted(watched: UpProcess) -> None:
+    pasted = [line for line in watched.output.splitlines() if line.startswith("curl ")]
     assert len(pasted) == 3
     accepted = [json.loads(subprocess.run(line, shell=True, check=True, capture_output=True).stdout) for line in pasted]
     assert accepted[0]["app"] == {"slug": "ci"}
     assert [answer["accepted"] for answer in accepted[1:]] == [1, 1]
-    looks = [line for line in running.output.splitlines() if "bin/" in line]
+    looks = [line for line in watched.output.splitlines() if "bin/" in line]
     assert len(looks) == 3
     for line in looks:
         subprocess.run(line, shell=True, check=True, capture_output=True)
 
 
 async def test_a_second_run_in_the_same_state_directory_is_refused_with_the_firsts_pid(
-    running: UpProcess, state_dir: Path, tmp_path: Path
+    watched: UpProcess, tmp_path: Path
 ) -> None:
-    said = await refused("--state-dir", str(state_dir), "--port", str(free_port()), output=tmp_path / "out")
-    assert f"in use by another run (pid {running.pid})" in said
+    said = await refused(UpProcess(watched.state_dir, free_port(), tmp_path / "out"))
+    assert f"in use by another run (pid {watched.pid})" in said
 
 
-async def test_a_taken_port_is_refused_before_anything_starts(running: UpProcess, port: int, tmp_path: Path) -> None:
-    said = await refused("--state-dir", str(tmp_path / "other"), "--port", str(port), output=tmp_path / "out")
-    assert f"Port {port} of 127.0.0.1 is taken" in said
+async def test_a_taken_port_is_refused_before_anything_starts(watched: UpProcess, tmp_path: Path) -> None:
+    said = await refused(UpProcess(tmp_path / "other", watched.port, tmp_path / "out"))
+    assert f"Port {watched.port} of 127.0.0.1 is taken" in said
     assert not (tmp_path / "other" / "nats").exists()
 
 
@@ -154,7 +162,7 @@ async def test_when_the_run_itself_is_killed_nothing_survives_it_and_the_next_on
 
 
 async def test_ctrl_c_while_it_starts_leaves_no_process(state_dir: Path, port: int, tmp_path: Path) -> None:
-    starting = UpProcess(["--state-dir", str(state_dir), "--port", str(port)], tmp_path / "out")
+    starting = UpProcess(state_dir, port, tmp_path / "out")
     deadline = time.monotonic() + 20
     while not any("postgres" in p.name() for p in starting.descendants()):
         assert time.monotonic() < deadline, starting.output
@@ -170,7 +178,7 @@ async def test_an_ephemeral_run_leaves_no_directory_and_without_a_demo_no_key(tm
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     environment = os.environ | {"TMPDIR": str(temporary)}
-    process = UpProcess(["--ephemeral", "--no-demo", "--port", str(free_port())], tmp_path / "out", environment)
+    process = UpProcess(None, free_port(), tmp_path / "out", "--no-demo", environment=environment)
     try:
         await process.wait_ready()
         assert len(list(temporary.iterdir())) == 1

@@ -17,13 +17,18 @@ RUNNING = "WePeople Ingest is running"
 
 
 class UpProcess:
-    """Its output in a file; `descendants` are the processes that it has started and they have started."""
+    """Its output is in a file, so that it never waits for a reader; without a `state_dir` it is ephemeral."""
 
-    def __init__(self, arguments: list[str], output: Path, environment: Mapping[str, str] | None = None) -> None:
-        self.output_path = output
+    def __init__(
+        self, state_dir: Path | None, port: int, output: Path, *more: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        place = ["--ephemeral"] if state_dir is None else ["--state-dir", str(state_dir)]
+        self.state_dir = state_dir
+        self.port = port
+        self._output = output
         with output.open("wb") as file:
             self._process = subprocess.Popen(
-                [WEPEOPLE, "up", *arguments],
+                [WEPEOPLE, "up", *place, "--port", str(port), *more],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -33,7 +38,7 @@ class UpProcess:
 
     @property
     def output(self) -> str:
-        return self.output_path.read_text()
+        return self._output.read_text()
 
     async def wait_ready(self, timeout_seconds: float = 30.0) -> None:
         """Return once its screen is there."""
@@ -81,9 +86,9 @@ def _lives(process: psutil.Process) -> bool:
 
 
 @asynccontextmanager
-async def up(state_dir: Path, port: int, *more: str) -> AsyncIterator[UpProcess]:
-    """Start it and wait for its screen; whatever the test leaves running is killed at the end."""
-    process = UpProcess(["--state-dir", str(state_dir), "--port", str(port), *more], state_dir.with_suffix(".out"))
+async def up(state_dir: Path, port: int) -> AsyncIterator[UpProcess]:
+    """Start it and wait for its screen; if the test leaves it running it is killed at the end."""
+    process = UpProcess(state_dir, port, state_dir.with_suffix(".out"))
     try:
         await process.wait_ready()
         yield process
@@ -91,7 +96,8 @@ async def up(state_dir: Path, port: int, *more: str) -> AsyncIterator[UpProcess]
         process.kill()
 
 
-def read_demo(state_dir: Path) -> dict[str, str]:
+def read_demo(state_dir: Path | None) -> dict[str, str]:
     """What `demo.json` holds."""
+    assert state_dir is not None
     values: dict[str, str] = json.loads((state_dir / "demo.json").read_text())
     return values

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from wepeople_embedded.binaries import postgres
 from wepeople_embedded.demo import Demo
-from wepeople_embedded.state import StateDir
+from wepeople_embedded.state import DEFAULT_STATE_DIR, StateDir
 from wepeople_embedded.system import System
 
 EXTERNAL_ID = "eng-17"
@@ -80,7 +80,7 @@ def curl_lines(demo: Demo) -> list[str]:
 
 def _look_lines(state: StateDir, demo: Demo) -> list[str]:
     wepeople = _short(Path(sys.executable).with_name("wepeople"))
-    if state.path != Path(".wepeople").absolute():
+    if state.path != DEFAULT_STATE_DIR.absolute():
         wepeople = f"WEPEOPLE_STATE_DIR={shlex.quote(str(state.path))} {wepeople}"
     return [
         f"{wepeople} timeline {EXTERNAL_ID}",

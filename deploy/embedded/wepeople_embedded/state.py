@@ -13,6 +13,7 @@ from wepeople_embedded.errors import StateDirInUse, StateDirUnusable
 from wepeople_embedded.ports import free_port, is_free
 from wepeople_provision.roles import LOGIN_ROLES
 
+DEFAULT_STATE_DIR = Path(".wepeople")
 SUPERUSER = "postgres"
 DEMO_READER = "wepeople_demo_reader"
 

@@ -32,5 +32,8 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Entry point of the `wepeople` script."""
-    build()()
+    """Entry point of the `wepeople` script; Ctrl-C while it still loads ends it as quietly as later on."""
+    try:
+        build()()
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

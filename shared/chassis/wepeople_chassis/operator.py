@@ -46,7 +46,7 @@ def load_operator() -> Operator:
 
 def fail(message: str, code: int = 2) -> Any:
     """End the command with a message in plain words."""
-    stderr.print(f"[red]{message}[/red]", highlight=False)
+    stderr.print(message, style="red", markup=False, highlight=False)
     raise typer.Exit(code)
 
 

@@ -24,6 +24,5 @@ def provision() -> None:
         done = asyncio.run(provision_everything(settings.nats_url, settings.admin_dsn, passwords))
     except ProvisionError as error:
         fail(str(error), 1)
-        return
     for line in done:
         typer.echo(line)

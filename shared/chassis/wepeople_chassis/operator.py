@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import typer
 from nats.aio.client import Client
@@ -44,7 +44,7 @@ def load_operator() -> Operator:
         )
 
 
-def fail(message: str, code: int = 2) -> Any:
+def fail(message: str, code: int = 2) -> NoReturn:
     """End the command with a message in plain words."""
     stderr.print(message, style="red", markup=False, highlight=False)
     raise typer.Exit(code)

@@ -5,6 +5,7 @@ import contextlib
 import socket
 import subprocess
 import sysconfig
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -17,7 +18,15 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 from nats.js.client import JetStreamContext
 
 from wepeople_chassis.broker import BROKER_DOWN, connect
-from wepeople_chassis.stream import PULL_BYTES, Batch, StoredMessage, StreamError, StreamReader, stream_state
+from wepeople_chassis.stream import (
+    PULL_BYTES,
+    Batch,
+    StoredMessage,
+    StreamError,
+    StreamReader,
+    sequence_since,
+    stream_state,
+)
 from wepeople_contracts.subjects import STREAM, STREAM_SUBJECTS
 
 EVERYTHING = STREAM_SUBJECTS
@@ -146,6 +155,30 @@ async def test_a_message_carries_its_subject_id_time_and_bytes(connection: Clien
     stored = await stream.get_msg(STREAM, ack.seq)
     assert stored.time is not None
     assert abs(message.stored_at_ns / 1e9 - stored.time.timestamp()) < 0.001
+
+
+async def test_with_headers_only_a_message_has_its_id_and_no_bytes(
+    connection: Client, stream: JetStreamContext
+) -> None:
+    await stream.publish("ingest.3.org.app.events", b"body", headers={"Nats-Msg-Id": "abc"})
+    reader = StreamReader(connection, filter_subject=EVERYTHING, after=0, headers_only=True)
+    (message,), _ = await read(reader, lambda m, _: bool(m))
+    assert (message.message_id, message.data) == ("abc", b"")
+
+
+async def test_the_first_sequence_since_a_moment_is_found(connection: Client, stream: JetStreamContext) -> None:
+    await store(stream, 3)
+    between = await stream.get_msg(STREAM, 3)
+    assert between.time is not None
+    before, after = between.time.timestamp() - 60, between.time.timestamp() + 1
+    async with asyncio.timeout(5):
+        while time.time() < after + 1:
+            await asyncio.sleep(0.05)
+    assert await sequence_since(connection, int(after * 1e9)) == 4
+    await store(stream, 2)
+    assert await sequence_since(connection, int(after * 1e9)) == 4
+    assert await sequence_since(connection, int(before * 1e9)) == 1
+    assert await sequence_since(connection, time.time_ns() + 60 * 10**9) == 6
 
 
 async def test_messages_stored_while_reading_arrive_as_they_come(connection: Client, stream: JetStreamContext) -> None:

@@ -48,33 +48,44 @@ async def call(connection: Client, subject: str, request: BaseModel, ok: type[T]
     return reply.ok
 
 
-def error_replies() -> ExceptionMiddleware:
-    """FastStream sends no reply when a handler raises; this turns what it raised into an error reply.
+def error_reply(error: Exception) -> Reply[Any]:
+    """What the asker is told when a handler raised.
 
     `Refused` carries its own error; a request that does not parse is `invalid`; anything else is logged with its
     traceback and answered `internal`, without details.
     """
-    middleware = ExceptionMiddleware()
-
-    @middleware.add_handler(Refused, publish=True)
-    def refused(error: Refused) -> Reply[Any]:
+    if isinstance(error, Refused):
         return Reply[Any](error=error.error)
-
-    @middleware.add_handler(ValidationError, publish=True)
-    def invalid(error: ValidationError) -> Reply[Any]:
+    if isinstance(error, ValidationError):
         text = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         return Reply[Any](error=RpcError(code="invalid", message=text))
+    log.error("rpc_handler_crashed", exc_info=error)
+    return Reply[Any](error=RpcError(code="internal", message="the service failed; its log says why"))
+
+
+def error_replies() -> ExceptionMiddleware:
+    """FastStream sends no reply when a handler raises; this sends `error_reply` of what it raised."""
+    middleware = ExceptionMiddleware()
 
     @middleware.add_handler(Exception, publish=True)
-    def crashed(error: Exception) -> Reply[Any]:
-        log.error("rpc_handler_crashed", exc_info=error)
-        return Reply[Any](error=RpcError(code="internal", message="the service failed; its log says why"))
+    async def answer(error: Exception) -> Reply[Any]:
+        return error_reply(error)
 
     return middleware
 
 
-def make_broker(url: str, name: str, *, on_reconnect: Callable[[], Awaitable[None]] | None = None) -> NatsBroker:
-    """A FastStream broker for request/reply, with error replies."""
+def make_broker(
+    url: str, name: str, *, on_reconnect: Callable[[], Awaitable[None]] | None = None, apply_types: bool = True
+) -> NatsBroker:
+    """A FastStream broker for request/reply, with error replies.
+
+    Without `apply_types` a handler takes what its decoder returns, unchecked, and a reply must be bytes.
+    """
     return NatsBroker(
-        url, middlewares=[error_replies()], logger=None, reconnected_cb=on_reconnect, **connect_options(name)
+        url,
+        middlewares=[error_replies()],
+        logger=None,
+        reconnected_cb=on_reconnect,
+        apply_types=apply_types,
+        **connect_options(name),
     )

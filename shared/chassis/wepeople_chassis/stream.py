@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from nats.aio.client import Client
@@ -20,7 +21,7 @@ from nats.aio.msg import Msg
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
 from wepeople_contracts.envelope import MSG_ID_HEADER
-from wepeople_contracts.subjects import STREAM
+from wepeople_contracts.subjects import STREAM, STREAM_SUBJECTS
 
 log = get_logger(__name__)
 
@@ -90,6 +91,56 @@ async def stream_state(connection: Client) -> StreamState:
     )
 
 
+async def sequence_since(connection: Client, stored_at_ns: int) -> int:
+    """The first sequence stored at or after a moment, nanoseconds since 1970; the next to come if there is none."""
+    moment = datetime.fromtimestamp(stored_at_ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    info = await _create_consumer(connection, {"deliver_policy": "by_start_time", "opt_start_time": moment})
+    await _delete_consumer(connection, info["name"])
+    sequence: int = info["delivered"]["stream_seq"]
+    return sequence + 1
+
+
+def check_position(state: StreamState, *, after: int, identity: str | None) -> None:
+    """`StreamError` unless a stream in this state can be read on after a sequence of the stream called `identity`."""
+    if identity is not None and state.created != identity:
+        raise StreamError(
+            f"the stream {STREAM} is of {state.created}, the checkpoint belongs to one of {identity}: "
+            "restore the old stream, or rebuild from this one what was built from the old"
+        )
+    if state.first_sequence > after + 1:
+        raise StreamError(
+            f"the stream {STREAM} begins at {state.first_sequence}, but {after + 1} comes next: "
+            "the messages between were trimmed; restore them from the archive or rebuild"
+        )
+    if state.last_sequence < after:
+        raise StreamError(
+            f"the stream {STREAM} ends at {state.last_sequence}, before the checkpoint {after}: "
+            "it lost messages that were applied; restore it from a backup"
+        )
+
+
+async def _create_consumer(
+    connection: Client, start: dict[str, Any], filter_subject: str = STREAM_SUBJECTS
+) -> dict[str, Any]:
+    name = f"read-{secrets.token_hex(8)}"
+    config = {
+        "name": name,
+        "filter_subject": filter_subject,
+        "ack_policy": "none",
+        "replay_policy": "instant",
+        "inactive_threshold": 30_000_000_000,
+        "mem_storage": True,
+        "num_replicas": 1,
+    }
+    request = {"stream_name": STREAM, "config": config | start, "action": "create"}
+    return await _api(connection, f"CONSUMER.CREATE.{STREAM}.{name}.{filter_subject}", request)
+
+
+async def _delete_consumer(connection: Client, name: str) -> None:
+    # Without waiting for an answer, which would hold up the next consumer; a lost one expires by itself.
+    await _quietly(connection.publish(f"$JS.API.CONSUMER.DELETE.{STREAM}.{name}"))
+
+
 async def _api(connection: Client, name: str, body: dict[str, Any]) -> dict[str, Any]:
     message = await connection.request(f"$JS.API.{name}", json.dumps(body).encode(), timeout=_API_SECONDS)
     reply: dict[str, Any] = json.loads(message.data)
@@ -105,14 +156,23 @@ class StreamReader:
     """Delivers every message that matches a filter, after a given sequence, in order and exactly once.
 
     Survives restarts of the server; `StreamError` when the stream has lost the messages that come next, or is not the
-    stream of `identity` (`StreamState.created`).
+    stream of `identity` (`StreamState.created`). With `headers_only` the messages have their ids but no data.
     """
 
-    def __init__(self, connection: Client, *, filter_subject: str, after: int, identity: str | None = None) -> None:
+    def __init__(
+        self,
+        connection: Client,
+        *,
+        filter_subject: str,
+        after: int,
+        identity: str | None = None,
+        headers_only: bool = False,
+    ) -> None:
         self._connection = connection
         self._filter = filter_subject
         self._position = after
         self._identity = identity
+        self._headers_only = headers_only
         self._arrived: deque[Msg] = deque()
         self._wake = asyncio.Event()
 
@@ -131,8 +191,15 @@ class StreamReader:
 
     async def _one_consumer(self) -> AsyncGenerator[Batch]:
         """Read through one server-side consumer until something about it is not as expected."""
-        known_end = (await self._checked_state()).last_sequence
-        consumer = await self._create_consumer()
+        state = await stream_state(self._connection)
+        check_position(state, after=self._position, identity=self._identity)
+        self._identity, known_end = state.created, state.last_sequence
+        start = {
+            "deliver_policy": "by_start_sequence",
+            "opt_start_seq": self._position + 1,
+            "headers_only": self._headers_only,
+        }
+        consumer = (await _create_consumer(self._connection, start, self._filter))["name"]
         inbox = self._connection.new_inbox()
         self._arrived.clear()
         subscription = await self._connection.subscribe(
@@ -169,48 +236,7 @@ class StreamReader:
                     known_end = (await stream_state(self._connection)).last_sequence
         finally:
             await _quietly(subscription.unsubscribe())
-            # Without waiting for an answer, which would hold up the next consumer; a lost one expires by itself.
-            await _quietly(self._connection.publish(f"$JS.API.CONSUMER.DELETE.{STREAM}.{consumer}"))
-
-    async def _checked_state(self) -> StreamState:
-        state = await stream_state(self._connection)
-        if self._identity is not None and state.created != self._identity:
-            raise StreamError(
-                f"the stream {STREAM} is of {state.created}, the checkpoint belongs to one of {self._identity}: "
-                "restore the old stream, or rebuild the read models from this one"
-            )
-        if state.first_sequence > self._position + 1:
-            raise StreamError(
-                f"the stream {STREAM} begins at {state.first_sequence}, but {self._position + 1} comes next: "
-                "the messages between were trimmed; restore them from the archive or rebuild"
-            )
-        if state.last_sequence < self._position:
-            raise StreamError(
-                f"the stream {STREAM} ends at {state.last_sequence}, before the checkpoint {self._position}: "
-                "it lost messages that were applied; restore it from a backup"
-            )
-        self._identity = state.created
-        return state
-
-    async def _create_consumer(self) -> str:
-        name = f"read-{secrets.token_hex(8)}"
-        config = {
-            "name": name,
-            "filter_subject": self._filter,
-            "deliver_policy": "by_start_sequence",
-            "opt_start_seq": self._position + 1,
-            "ack_policy": "none",
-            "replay_policy": "instant",
-            "inactive_threshold": 30_000_000_000,
-            "mem_storage": True,
-            "num_replicas": 1,
-        }
-        await _api(
-            self._connection,
-            f"CONSUMER.CREATE.{STREAM}.{name}.{self._filter}",
-            {"stream_name": STREAM, "config": config, "action": "create"},
-        )
-        return name
+            await _delete_consumer(self._connection, consumer)
 
     async def _pending(self, consumer: str, delivered: int) -> int | None:
         """How many messages the consumer still holds back; None when it is gone, or sent some that never arrived.

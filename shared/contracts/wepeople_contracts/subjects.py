@@ -21,6 +21,8 @@ AUTHENTICATE = "rpc.auth.authenticate"
 KEY_REVOKED = "fact.key_revoked"
 RELEASE = "rpc.quota.release"
 USAGE = "rpc.quota.usage"
+RESERVE_ALL = "rpc.quota.*.reserve"
+"""Matches `reserve_subject` of every partition."""
 
 
 @lru_cache(maxsize=65_536)

@@ -1,0 +1,117 @@
+"""Builds quota from its parts, runs it, and saves what it counted when it stops."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+from psycopg import OperationalError
+
+from wepeople_chassis.broker import BROKER_DOWN, connect, serve_ready, wait_for_stop_signal
+from wepeople_chassis.logging import configure_logging, get_logger
+from wepeople_chassis.postgres import Pool, make_pool
+from wepeople_chassis.rpc import make_broker
+from wepeople_chassis.stream import check_position, stream_state
+from wepeople_quota.fold import Fold
+from wepeople_quota.ledger import Ledger
+from wepeople_quota.owner import Owner
+from wepeople_quota.ownership import take
+from wepeople_quota.saving import Saving
+from wepeople_quota.serve import now, subscribe
+from wepeople_quota.settings import QuotaSettings
+from wepeople_quota.store import Store
+from wepeople_quota.window import Windows
+
+log = get_logger(__name__)
+
+DUPLICATE_WINDOW_SECONDS = 600.0
+"""The stream's own: for so long the same message id is the same request."""
+
+_RETRY_SECONDS = 0.5
+_STOP_SECONDS = 1.5
+_SWEEP_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+async def serve(settings: QuotaSettings) -> None:
+    """Run until a stop signal; `StreamError` or `Fenced` when it must not go on."""
+    configure_logging("quota", settings.log_level)
+    working = asyncio.create_task(_connect_and_work(settings))
+    stopping = asyncio.create_task(wait_for_stop_signal())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    working.cancel()
+    with suppress(asyncio.CancelledError):
+        await working
+
+
+async def _connect_and_work(settings: QuotaSettings) -> None:
+    pool = make_pool(settings.postgres_dsn, "quota", max_size=2)
+    try:
+        await pool.open()
+        # The stream has a connection of its own: its megabytes must not stand in the way of verdicts.
+        connection = await connect(settings.nats_url, "quota-stream")
+        try:
+            await _work(settings, pool, connection)
+        finally:
+            await connection.close()
+    finally:
+        await pool.close(_STOP_SECONDS)
+
+
+async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None:
+    epoch = await _patiently(lambda: take(pool))
+    store = Store(pool, epoch)
+    saved = await _patiently(store.load)
+    stream = await _patiently(lambda: stream_state(connection))
+    ledger = Ledger(lease_seconds=settings.lease_seconds, remember_seconds=DUPLICATE_WINDOW_SECONDS)
+    fold = Fold(connection, ledger, stream)
+    if saved is not None:
+        check_position(stream, after=saved.position.sequence, identity=saved.identity)
+        ledger.restore(saved.position, saved.usage)
+        await _patiently(lambda: fold.recall(remember_seconds=DUPLICATE_WINDOW_SECONDS))
+    log.info("owner", epoch=epoch, after=ledger.position.sequence, until=stream.last_sequence)
+    windows = Windows()
+    broker = make_broker(settings.nats_url, "quota-rpc", apply_types=False)
+    subscribe(broker, Owner(ledger, windows, epoch))
+    saving = Saving(store, ledger, stream.created)
+    try:
+        await asyncio.gather(
+            fold.follow(), saving.keep(settings.save_seconds), _answer(broker, fold.caught_up), _sweep(windows)
+        )
+    except asyncio.CancelledError:
+        await _stop_answering(broker)
+        await saving.once(_STOP_SECONDS)
+        raise
+
+
+async def _answer(broker: NatsBroker, caught_up: asyncio.Event) -> None:
+    await caught_up.wait()
+    connection = await broker.connect()
+    await broker.start()
+    await serve_ready(connection, "quota")
+
+
+async def _stop_answering(broker: NatsBroker) -> None:
+    with suppress(*BROKER_DOWN):
+        async with asyncio.timeout(_STOP_SECONDS):
+            await broker.stop()
+
+
+async def _sweep(windows: Windows) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_SECONDS)
+        windows.drop_idle(now().monotonic_ns)
+
+
+async def _patiently(action: Callable[[], Awaitable[T]]) -> T:
+    """Repeat until NATS and Postgres are there."""
+    while True:
+        try:
+            return await action()
+        except (OperationalError, *BROKER_DOWN) as error:
+            log.warning("waiting", error=str(error) or repr(error))
+            await asyncio.sleep(_RETRY_SECONDS)

@@ -1,0 +1,102 @@
+"""Reading the stream into the ledger."""
+
+import asyncio
+import time
+from contextlib import aclosing
+
+from msgspec import DecodeError
+from nats.aio.client import Client
+
+from wepeople_chassis.logging import get_logger
+from wepeople_chassis.stream import StoredMessage, StreamError, StreamReader, StreamState, sequence_since
+from wepeople_contracts.envelope import decode_head
+from wepeople_contracts.subjects import STREAM, STREAM_SUBJECTS, parse_ingest_subject
+from wepeople_quota.ledger import Ledger, Position
+from wepeople_quota.month import NANOSECONDS
+
+log = get_logger(__name__)
+
+_CHARGED_KINDS = frozenset({"events", "snapshot"})
+
+
+class Fold:
+    """Brings the ledger to the stream's end as it was at the start (`caught_up`), and keeps it there."""
+
+    def __init__(self, connection: Client, ledger: Ledger, start: StreamState) -> None:
+        self._connection = connection
+        self._ledger = ledger
+        self._start = start
+        self.caught_up = asyncio.Event()
+
+    async def recall(self, *, remember_seconds: float) -> None:
+        """Learn again the ids of counted messages that are younger than the duplicate window, from headers alone.
+
+        `StreamError` when the message at the saved position is not the one that was counted there.
+        """
+        counted = self._ledger.position
+        since = await sequence_since(self._connection, time.time_ns() - int(remember_seconds * NANOSECONDS))
+        first = max(min(since, counted.sequence), self._start.first_sequence)
+        if not 0 < first <= counted.sequence:
+            return
+        reader = self._reader(after=first - 1, headers_only=True)
+        async with aclosing(reader.batches()) as batches:
+            async for batch in batches:
+                for message in batch.messages:
+                    if message.sequence == counted.sequence and message.message_id != counted.message_id:
+                        raise StreamError(
+                            f"the message at {counted.sequence} of {STREAM} is not the one that was counted there; "
+                            "restore the right stream, or empty quota.checkpoint and quota.usage to count this one"
+                        )
+                    if message.sequence <= counted.sequence and _is_charged(message):
+                        self._ledger.remember(message.message_id, message.sequence, message.stored_at_ns)
+                if batch.through >= counted.sequence:
+                    return
+
+    async def follow(self) -> None:
+        """Fold for ever; `StreamError` when the stream cannot be read on."""
+        if self._ledger.position.sequence == self._start.last_sequence:
+            self.caught_up.set()
+        reader = self._reader(after=self._ledger.position.sequence, headers_only=False)
+        asked_at_ns = time.time_ns()
+        async with aclosing(reader.batches()) as batches:
+            async for batch in batches:
+                for message in batch.messages:
+                    _fold(self._ledger, message)
+                if batch.messages:
+                    self._ledger.advance(batch.messages[-1].stored_at_ns)
+                elif batch.pending == 0:
+                    if batch.through > self._ledger.position.sequence:
+                        self._ledger.pass_over(Position(batch.through, "", self._ledger.position.stored_at_ns))
+                    # The server found nothing after it was asked, so all that was stored before is here.
+                    self._ledger.advance(asked_at_ns)
+                if batch.through >= self._start.last_sequence:
+                    self.caught_up.set()
+                asked_at_ns = time.time_ns()
+
+    def _reader(self, *, after: int, headers_only: bool) -> StreamReader:
+        return StreamReader(
+            self._connection,
+            filter_subject=STREAM_SUBJECTS,
+            after=after,
+            identity=self._start.created,
+            headers_only=headers_only,
+        )
+
+
+def _fold(ledger: Ledger, message: StoredMessage) -> None:
+    position = Position(message.sequence, message.message_id, message.stored_at_ns)
+    if not _is_charged(message):
+        ledger.pass_over(position)
+        return
+    try:
+        head = decode_head(message.data)
+    except DecodeError as error:
+        # Whoever cannot be read cannot be charged: one bad message must not stop the count of all orgs.
+        log.error("not_an_envelope", sequence=message.sequence, subject=message.subject, error=str(error))
+        ledger.pass_over(position)
+        return
+    ledger.fold(position, head)
+
+
+def _is_charged(message: StoredMessage) -> bool:
+    return parse_ingest_subject(message.subject).kind in _CHARGED_KINDS

@@ -1,0 +1,1 @@
+"""The ordered SQL of the schema `quota`."""

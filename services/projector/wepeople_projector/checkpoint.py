@@ -4,12 +4,11 @@ The transaction that writes rows moves the checkpoint by compare-and-set, so tha
 writer is fenced (design §2.4).
 """
 
-import base64
-import json
 from dataclasses import dataclass, replace
 from typing import Any
 
 from nats.aio.client import Client
+from nats.js.errors import NotFoundError
 from psycopg import AsyncConnection
 
 from wepeople_chassis.postgres import named_queries
@@ -19,7 +18,6 @@ from wepeople_contracts.subjects import STREAM, partition_of
 
 _SQL = named_queries(__package__, "checkpoint.sql")
 _API_SECONDS = 2.0
-_STARTING = 503
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +90,9 @@ async def verify(connection: Client, position: Position, stream: StreamState) ->
 
 async def _message_id_at(connection: Client, sequence: int) -> str | None:
     """The message id stored at a sequence, read from the stream's leader; None when there is no message."""
-    request = json.dumps({"seq": sequence}).encode()
-    message = await connection.request(f"$JS.API.STREAM.MSG.GET.{STREAM}", request, timeout=_API_SECONDS)
-    reply = json.loads(message.data)
-    if error := reply.get("error"):
-        if error["code"] == _STARTING:
-            raise TimeoutError(error["description"])
+    try:
+        message = await connection.jetstream(timeout=_API_SECONDS).get_msg(STREAM, sequence)
+    except NotFoundError:
         return None
-    headers = base64.b64decode(reply["message"].get("hdrs", "")).decode().split("\r\n")
-    pairs = (line.partition(":") for line in headers)
-    return next((value.strip() for name, _, value in pairs if name == MSG_ID_HEADER), "")
+    message_id: str = (message.headers or {}).get(MSG_ID_HEADER, "")
+    return message_id

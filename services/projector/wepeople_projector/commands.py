@@ -1,0 +1,68 @@
+"""What the commands do: each asks once, as the operator, and prints."""
+
+from typing import Any
+
+from wepeople_chassis.operator import Operator, operator_connection, run, show, stderr
+from wepeople_projector.reading import find_org, find_worker, read_models, rows
+from wepeople_projector.status import collect_status
+
+WORKER_COLUMNS = ("worker_id", "name", "emails", "external_ids", "connections", "in_directory", "first_seen_at")
+TIMELINE_COLUMNS = ("occurred_at", "connection", "event_type", "category", "duration", "metadata_raw")
+SNAPSHOT_COLUMNS = ("connection", "snapshot_type", "observed_at", "metrics")
+
+
+def list_workers(org: str, as_json: bool) -> None:
+    """An org's workers."""
+
+    async def work(operator: Operator) -> None:
+        async with read_models(operator) as models:
+            org_id = await find_org(models, org)
+            found = await rows(models, "workers_of_org", org_id=org_id)
+        show(found, columns=WORKER_COLUMNS, as_json=as_json, empty=f"Nobody is known in {org} yet.")
+
+    run(work)
+
+
+def show_worker(worker: str, as_json: bool) -> None:
+    """One worker."""
+    _show_of_worker(worker, "worker", WORKER_COLUMNS, as_json)
+
+
+def show_timeline(worker: str, limit: int, as_json: bool) -> None:
+    """A worker's newest events."""
+    _show_of_worker(worker, "timeline", TIMELINE_COLUMNS, as_json, limit=limit)
+
+
+def show_snapshots(worker: str, as_json: bool) -> None:
+    """A worker's latest snapshots."""
+    _show_of_worker(worker, "snapshots", SNAPSHOT_COLUMNS, as_json)
+
+
+def show_status(as_json: bool) -> None:
+    """How the running system is."""
+
+    async def work(operator: Operator) -> None:
+        async with operator_connection(operator) as connection:
+            status = await collect_status(operator, connection)
+        if as_json:
+            print(status.model_dump_json(indent=2))
+            return
+        show([status.stream], columns=("messages", "size_bytes", "first_sequence", "last_sequence"), as_json=False)
+        show(status.projections, columns=("projection", "lag_messages", "lag_seconds", "parked"), as_json=False)
+        usage_columns = ("org_id", "name", "period", "used", "reserved")
+        show(status.usage, columns=usage_columns, as_json=False, empty="No orgs yet.")
+        show(status.services, columns=("service", "ready"), as_json=False)
+        for note in status.notes:
+            stderr.print(note, style="red", markup=False)
+
+    run(work)
+
+
+def _show_of_worker(worker: str, query: str, columns: tuple[str, ...], as_json: bool, **parameters: Any) -> None:
+    async def work(operator: Operator) -> None:
+        async with read_models(operator) as models:
+            named = await find_worker(models, worker)
+            found = await rows(models, query, **named, **parameters)
+        show(found, columns=columns, as_json=as_json, empty=f"Nothing of {named['worker_id']} here yet.")
+
+    run(work)

@@ -35,6 +35,18 @@ async def transaction(pool: Pool, *, wait_seconds: float = 2.0) -> AsyncIterator
         raise DatabaseAway from error
 
 
+@asynccontextmanager
+async def single_read(pool: Pool, *, wait_seconds: float) -> AsyncIterator[Connection]:
+    """A connection for one SELECT, without a transaction around it: two round trips less. Raises as `transaction`."""
+    async with transaction(pool, wait_seconds=wait_seconds) as connection:
+        await connection.set_autocommit(True)
+        try:
+            yield connection
+        finally:
+            if not connection.closed:
+                await connection.set_autocommit(False)
+
+
 async def wait_for_schema(pool: Pool) -> None:
     """Return once Postgres answers and the provisioner has made auth's tables."""
     while True:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,12 +13,14 @@ import typer
 from nats.aio.client import Client
 from pydantic import BaseModel
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from wepeople_chassis.broker import BROKER_DOWN, connect
 from wepeople_chassis.rpc import Refused, Unavailable
 
-stdout = Console(soft_wrap=True)
+PIPE_COLUMNS = 1_000
+
+stdout = Console(soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 stderr = Console(stderr=True, soft_wrap=True)
 
 
@@ -52,8 +55,13 @@ def fail(message: str, code: int = 2) -> NoReturn:
 
 @asynccontextmanager
 async def operator_connection(operator: Operator) -> AsyncIterator[Client]:
-    """A short connection to NATS for one command."""
-    connection = await connect(operator.nats_url, "wepeople-cli", max_reconnect_attempts=1, allow_reconnect=False)
+    """A short connection to NATS for one command; it logs nothing, because stdout is the command's."""
+
+    async def quiet(_: Exception) -> None:
+        return
+
+    options: dict[str, Any] = {"allow_reconnect": False, "disconnected_cb": None, "closed_cb": None, "error_cb": quiet}
+    connection = await connect(operator.nats_url, "wepeople-cli", max_reconnect_attempts=1, **options)
     try:
         yield connection
     finally:
@@ -88,7 +96,8 @@ def show(
     if not values:
         stdout.print(empty)
         return
-    table = Table(*columns)
+    # Ids are there to be copied: a cell is folded, never cut, and a pipe has all the room it wants.
+    table = Table(*(Column(column, overflow="fold") for column in columns))
     for value in values:
         table.add_row(*(_cell(value.get(column)) for column in columns))
     stdout.print(table)

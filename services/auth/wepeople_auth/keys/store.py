@@ -2,7 +2,7 @@
 
 from psycopg.rows import class_row, dict_row
 
-from wepeople_auth.database import load_queries, transaction
+from wepeople_auth.database import load_queries, single_read, transaction
 from wepeople_auth.keys.states import KeyState
 from wepeople_chassis.postgres import Pool
 from wepeople_contracts.rpc import Key, Principal
@@ -19,7 +19,7 @@ class KeyStore:
     async def read_state(self, key_id: str) -> KeyState | None:
         """The key with its app, whitelist and plan, in one indexed read; None for an unknown id."""
         async with (
-            transaction(self._pool, wait_seconds=1.0) as connection,
+            single_read(self._pool, wait_seconds=1.0) as connection,
             connection.cursor(row_factory=dict_row) as cursor,
         ):
             await cursor.execute(_QUERIES["key_state"], {"key_id": key_id})

@@ -2,21 +2,19 @@
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 from nats.aio.client import Client
 from psycopg import AsyncConnection, sql
 
 from tests.support.servers import Servers
 from wepeople_chassis.broker import connect
-from wepeople_chassis.postgres import schema_files
 from wepeople_contracts.subjects import STREAM
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.provision import provision_database
 from wepeople_provision.roles import LOGIN_ROLES, grant_on_database
-from wepeople_provision.schemas import GROUP, SchemaFile, installed_files
+from wepeople_provision.schemas import installed_files
 from wepeople_provision.stream import provision_stream
 
 
@@ -50,7 +48,7 @@ async def template_database(servers: Servers) -> AsyncIterator[Template]:
     """Provision a database once for the whole run."""
     passwords = {role: secrets.token_urlsafe(12) for role in LOGIN_ROLES}
     async with _database(servers.admin_dsn, template=None) as (name, admin_dsn):
-        await provision_database(admin_dsn, passwords, files_so_far())
+        await provision_database(admin_dsn, passwords, installed_files())
         yield Template(servers, name, passwords)
 
 
@@ -93,15 +91,3 @@ async def _database(admin_dsn: str, template: str | None) -> AsyncIterator[tuple
             yield name, login_dsn(admin_dsn, parts.user, parts.password, name)
         finally:
             await admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
-
-
-def files_so_far() -> list[SchemaFile]:
-    """The schemas that can be imported already."""
-    try:
-        return installed_files()
-    except ModuleNotFoundError:
-        found = []
-        for entry in sorted(entry_points(group=GROUP), key=lambda e: e.name):
-            with suppress(ModuleNotFoundError):
-                found += [SchemaFile(entry.name, name, text) for name, text in schema_files(entry.value)]
-        return found

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from nats.aio.client import Client
+from psycopg import AsyncConnection
 
 from wepeople_chassis.broker import connect
 from wepeople_chassis.rpc import call
@@ -56,6 +57,18 @@ class Operators:
     async def usage(self, org_id: str) -> Usage:
         """The org's month as quota knows it."""
         return await call(self.connection, USAGE, UsageQuery(org_id=org_id), Usage)
+
+
+async def make_plan(
+    admin_dsn: str, name: str, *, max_events_per_month: int | None, org_requests_per_second: int = 20_000
+) -> None:
+    """Sell a plan; the commands of operators sell none, because plans come with the schema."""
+    async with await AsyncConnection.connect(admin_dsn) as connection:
+        await connection.execute(
+            "INSERT INTO auth.plans (name, max_events_per_month, key_requests_per_second, org_requests_per_second) "
+            "VALUES (%s, %s, 5000, %s) ON CONFLICT DO NOTHING",
+            [name, max_events_per_month, org_requests_per_second],
+        )
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 
+from nats.aio.client import Client
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
@@ -19,37 +20,39 @@ from wepeople_auth.keys.revocation import Revocations
 from wepeople_auth.keys.states import KeyStates
 from wepeople_auth.keys.store import KeyStore
 from wepeople_auth.settings import AuthSettings
-from wepeople_chassis.broker import serve_ready, wait_for_stop_signal
+from wepeople_chassis.broker import BROKER_DOWN, serve_ready, wait_for_stop_signal
 from wepeople_chassis.postgres import make_pool
 from wepeople_chassis.rpc import make_broker
 
-STOP_SECONDS = 3.0
+_STOP_SECONDS = 1.5
+_LOOK_SECONDS = 1.0
 
 
 async def serve(settings: AuthSettings) -> None:
-    """Run until SIGTERM or SIGINT; `SystemExit` with one line when it cannot start."""
+    """Run until SIGTERM or SIGINT; `SystemExit` with one line when it cannot start or go on."""
     try:
         conninfo_to_dict(settings.postgres_dsn)
     except ProgrammingError as error:
         raise SystemExit(f"WEPEOPLE_POSTGRES_DSN is not a Postgres address: {str(error).strip()}") from None
-    stop = asyncio.create_task(wait_for_stop_signal())
-    work = asyncio.create_task(run(settings))
-    await asyncio.wait({stop, work}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (stop, work):
-        task.cancel()
+    working = asyncio.create_task(_work(settings))
+    stopping = asyncio.create_task(wait_for_stop_signal())
+    await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    working.cancel()
     with suppress(asyncio.CancelledError):
-        await work
+        await working
+        raise SystemExit("The connection to NATS was closed for good; see the log above. Start auth again.")
 
 
-async def run(settings: AuthSettings) -> None:
-    """Wait for NATS and Postgres, then answer until cancelled."""
+async def _work(settings: AuthSettings) -> None:
+    """Wait for NATS and Postgres, then answer until cancelled; returns when NATS closes the connection for good."""
     states = KeyStates()
 
     async def mistrust_memory() -> None:
         # While the connection was lost, revocations went unheard.
         states.forget_all()
 
-    broker = make_broker(settings.nats_url, "wepeople-auth", on_reconnect=mistrust_memory)
+    broker = make_broker(settings.nats_url, "auth", on_reconnect=mistrust_memory)
     pool = make_pool(settings.postgres_dsn, "auth", max_size=8)
     hashing = Hashing(cost=settings.bcrypt_cost, workers=settings.bcrypt_workers, waiting=settings.bcrypt_waiting)
     try:
@@ -64,10 +67,21 @@ async def run(settings: AuthSettings) -> None:
         serve_directory_commands(broker, DirectoryCommands(pool, outbox))
         await broker.start()
         await serve_ready(connection, "auth")
-        await outbox.run()
+        await _send_facts_until_closed(outbox, connection)
     finally:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_SECONDS):
+        with suppress(*BROKER_DOWN):
+            async with asyncio.timeout(_STOP_SECONDS):
                 await broker.stop()
-                await pool.close(timeout=1.0)
+        await pool.close(_STOP_SECONDS)
         hashing.close()
+
+
+async def _send_facts_until_closed(outbox: Outbox, connection: Client) -> None:
+    sending = asyncio.create_task(outbox.run())
+    try:
+        while not connection.is_closed and not sending.done():
+            await asyncio.wait((sending,), timeout=_LOOK_SECONDS)
+        if sending.done():
+            await sending
+    finally:
+        sending.cancel()

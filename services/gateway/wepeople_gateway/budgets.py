@@ -83,6 +83,7 @@ class Budgets:
             log.warning("quota_away_fail_open", error=str(error))
             self._away_until = self._clock() + _AWAY_SECONDS
             return self._decide_alone(request)
+        self._alone.clear()
         return reply.verdict
 
     def _decide_alone(self, request: Reserve) -> Granted | RateLimited:

@@ -35,6 +35,7 @@ def errors_middleware(docs_url: str) -> Middleware:
             log.exception("request_failed", request_id=request_id, path=request.path)
             response = error_response(INTERNAL, request_id, docs_url)
         response.headers["X-Request-Id"] = request_id
+        response.headers["Server"] = "wepeople"
         response.headers.update(request.get("rate_headers", {}))
         return response
 

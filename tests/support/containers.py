@@ -1,15 +1,18 @@
 """The official images of both servers, by testcontainers."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 NATS_IMAGE = "nats:2.15-alpine"
 POSTGRES_IMAGE = "postgres:18"
 PASSWORD = "postgres"
+START_SECONDS = 60.0
 NATS_CONFIGURATION = """\
 port: 4222
 max_payload: 12582912
@@ -38,12 +41,23 @@ def container_servers(directory: Path) -> Iterator[tuple[str, str]]:
         .with_env("POSTGRES_PASSWORD", PASSWORD)
         .with_env("POSTGRES_DB", "wepeople")
         .with_exposed_ports(5432)
-        # Twice: the image starts a server for its set-up before the one that stays.
-        .waiting_for(LogMessageWaitStrategy("database system is ready to accept connections", times=2))
     )
     with nats, postgres:
-        yield (
-            f"nats://{nats.get_container_host_ip()}:{nats.get_exposed_port(4222)}",
-            f"postgresql://postgres:{PASSWORD}@{postgres.get_container_host_ip()}:"
-            f"{postgres.get_exposed_port(5432)}/wepeople",
-        )
+        nats_url = f"nats://{nats.get_container_host_ip()}:{nats.get_exposed_port(4222)}"
+        address = f"{postgres.get_container_host_ip()}:{postgres.get_exposed_port(5432)}"
+        admin_dsn = f"postgresql://postgres:{PASSWORD}@{address}/wepeople"
+        _wait_for_postgres(admin_dsn)
+        yield nats_url, admin_dsn
+
+
+def _wait_for_postgres(dsn: str) -> None:
+    """Its log says "ready" once too early, of a server that the image starts for its set-up and that has no port."""
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            psycopg.connect(dsn, connect_timeout=2).close()
+            return
+        except psycopg.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)

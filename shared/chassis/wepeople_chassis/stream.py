@@ -280,6 +280,9 @@ class StreamReader:
             status = (message.headers or {}).get("Status")
             if status is None:
                 taken.append(_stored(message))
+            elif status == "409" and "Batch Completed" in _description(message):
+                # The messages were counted; the notice may be late, and then belongs to the pull before this one.
+                continue
             elif status in ("404", "408") or (status == "409" and "MaxBytes" in _description(message)):
                 return taken, True
             else:

@@ -27,6 +27,9 @@ _RETRIED = frozenset({429, 500, 503})
 class RequestMaker:
     """Requests of 1 or 20 events, and snapshots, in a random order that its seed decides."""
 
+    LAST = "last"
+    """The marker of an event that follows all others."""
+
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self._count = 0

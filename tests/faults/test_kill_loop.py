@@ -1,0 +1,75 @@
+"""`kill -9` of any part at any moment loses no accepted event and doubles none.
+
+WP_FAULT_SEED repeats a run's requests and kills (their timing against each other stays the machine's).
+"""
+
+import asyncio
+import os
+import random
+import time
+
+import pytest
+
+from tests.support.breakable import Breakable
+from tests.support.client import client
+from tests.support.load import Load, RequestMaker
+from tests.support.strikes import VICTIMS, Striker, plan
+from tests.support.verdict import (
+    complaints,
+    differences_of_stream,
+    read_latest_snapshots,
+    read_stream,
+    read_timeline,
+    wait_for_usage,
+    wait_until_applied,
+)
+
+RATE = 110.0
+LEAST_RATE = 100.0
+
+
+async def test_no_event_is_lost_or_doubled_by_a_kill_of_each_part(breakable: Breakable) -> None:
+    await kill_loop(breakable, kills_of_each=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+async def test_no_event_is_lost_or_doubled_by_twenty_kills_of_each_part(breakable: Breakable) -> None:
+    await kill_loop(breakable, kills_of_each=20)
+
+
+async def kill_loop(breakable: Breakable, kills_of_each: int) -> None:
+    seed = int(os.environ.get("WP_FAULT_SEED") or random.randrange(2**32))
+    print(f"\n  WP_FAULT_SEED={seed}", flush=True)
+    system, operator = breakable.system, breakable.operator
+    caller = await operator.caller()
+    striker = Striker(system, operator.connection)
+    async with client(system.gateway_url, caller.token, timeout_seconds=20) as api:
+        load = Load(api, RequestMaker(seed), RATE)
+        stop = asyncio.Event()
+        loading = asyncio.create_task(load.run(stop))
+        began = time.monotonic()
+        try:
+            await striker.carry_out(plan(seed, kills_of_each))
+        finally:
+            stop.set()
+            await loading
+        seconds = time.monotonic() - began
+        await wait_until_applied(api, system.operator_dsn)
+
+    ledger, org_id = load.ledger, caller.org_id
+    print(
+        f"  {len(ledger.sent)} requests begun, {load.begun_per_second:.0f}/s for {seconds:.0f} s; "
+        f"{ledger.promised_events()} events accepted, {len(ledger.unknown)} requests of unknown outcome; "
+        f"kills {dict(striker.kills())}; answers {dict(load.answers)}",
+        flush=True,
+    )
+    assert striker.kills() == dict.fromkeys(VICTIMS, kills_of_each)
+    assert load.begun_per_second >= LEAST_RATE
+
+    timeline = await read_timeline(system.operator_dsn, org_id)
+    wrong = complaints(ledger, striker, timeline)
+    wrong += differences_of_stream(await read_stream(operator.connection, org_id), timeline)
+    wrong += ledger.compare_snapshots(await read_latest_snapshots(system.operator_dsn, org_id))
+    assert not wrong, f"WP_FAULT_SEED={seed}\n" + "\n".join(wrong)
+    await wait_for_usage(operator, org_id, len(timeline) + 1)

@@ -1,0 +1,112 @@
+"""`python -m bench`: measures, prints, writes RESULTS.md, and fails when a floor is missed."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+
+from bench import __doc__ as about
+from bench.figures import Finding, Tell, missed
+from bench.gateway import measure_gateway
+from bench.ground import STATE_ROOT
+from bench.load import LoadFailed
+from bench.machine import look_at_machine
+from bench.path import measure_path
+from bench.plan import QUICK, WHOLE, Plan
+from bench.profile import measure_profiles
+from bench.projector import measure_projector
+from bench.report import markdown, print_report
+from bench.rpc import measure_rpc
+from wepeople_chassis.logging import configure_logging
+from wepeople_embedded.errors import EmbeddedError
+
+PAGE_WIDTH = 150
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+class Subject(StrEnum):
+    """What can be measured alone."""
+
+    GATEWAY = "gateway"
+    PATH = "path"
+    PROJECTOR = "projector"
+    RPC = "rpc"
+
+
+MEASURES: dict[Subject, Callable[[Plan, Tell], Awaitable[list[Finding]]]] = {
+    Subject.GATEWAY: measure_gateway,
+    Subject.PATH: measure_path,
+    Subject.PROJECTOR: measure_projector,
+    Subject.RPC: measure_rpc,
+}
+
+
+def main(
+    quick: Annotated[bool, typer.Option("--quick", help="About a minute, rougher; writes no RESULTS.md.")] = False,
+    only: Annotated[list[Subject] | None, typer.Option(help="Measure this subject alone; may be given again.")] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Also where the processor time goes.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    floors: Annotated[bool, typer.Option(help="Exit 1 when a floor is missed.")] = True,
+) -> None:
+    """Measure what the system costs, as ratios to a bare limit taken in the same run."""
+    configure_logging("bench", "ERROR")
+    errors = Console(stderr=True)
+    subjects = only or list(Subject)
+    started_at = time.monotonic()
+    machine = look_at_machine(STATE_ROOT)
+    try:
+        findings = asyncio.run(_measure(subjects, QUICK if quick else WHOLE, errors, with_profile=profile))
+    except (LoadFailed, EmbeddedError) as error:
+        errors.print(f"The bench could not go on: {error}", style="red", markup=False)
+        raise typer.Exit(2) from error
+    not_met = missed(findings)
+    if as_json:
+        found = {"machine": machine, "findings": findings, "missed": not_met}
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
+    else:
+        console = Console()
+        if not console.is_terminal:
+            console.width = PAGE_WIDTH
+        for name, value in machine.lines():
+            console.print(f"{name}: {value}", highlight=False, soft_wrap=True)
+        print_report(console, findings)
+    if not quick and only is None:
+        RESULTS.write_text(markdown(machine, findings, not_met, time.monotonic() - started_at))
+        errors.print(f"Written: {RESULTS}", highlight=False, soft_wrap=True)
+    for line in not_met:
+        errors.print(f"Floor missed: {line}", style="bold red", highlight=False, soft_wrap=True)
+    if not_met and floors:
+        raise typer.Exit(1)
+
+
+async def _measure(subjects: list[Subject], plan: Plan, errors: Console, *, with_profile: bool) -> list[Finding]:
+    findings: list[Finding] = []
+    measures = [MEASURES[subject] for subject in subjects] + [measure_profiles] * with_profile
+    # A spinner on a terminal, a line for each step elsewhere.
+    status = errors.status("starting") if errors.is_terminal else nullcontext()
+    with status as shown:
+
+        def tell(words: str) -> None:
+            if shown is None:
+                errors.print(words, highlight=False, soft_wrap=True)
+            else:
+                shown.update(words)
+
+        for measure in measures:
+            tell("starting a system")
+            findings += await measure(plan, tell)
+    return findings
+
+
+if __name__ == "__main__":
+    application = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    application.command(epilog=about)(main)
+    application()

@@ -1,0 +1,101 @@
+"""How much is measured: rounds, seconds and rows, for the whole bench and for the quick one."""
+
+from msgspec import Struct
+
+
+class Shape(Struct, frozen=True, kw_only=True):
+    """Requests of one kind, sent to the gateway and to the bare limit in turns.
+
+    `requests` bounds a round where bodies are large, so that a run does not fill the disk.
+    """
+
+    name: str
+    rows: int
+    connections: int
+    rounds: int
+    seconds: float
+    metadata_bytes: int = 0
+    bodies: int = 20
+    requests: int | None = None
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Everything that differs between the two."""
+
+    shapes: list[Shape]
+    path_rounds: int
+    path_seconds: float
+    lag_seconds: float
+    backlog_requests: int
+    projector_rounds: int
+    strangers_rounds: int
+    calls: int
+    keys: int
+
+
+def _shapes(rounds: int, seconds: float, beside: int, beside_seconds: float) -> list[Shape]:
+    """The guide's event, 500 and 1 to a request, then the same with larger metadata beside them."""
+    return [
+        Shape(name="500 rows of 220 B", rows=500, connections=8, rounds=rounds, seconds=seconds),
+        Shape(name="1 row of 220 B", rows=1, connections=64, rounds=rounds, seconds=seconds, bodies=1000),
+        Shape(
+            name="500 rows, 1 KB metadata",
+            rows=500,
+            connections=8,
+            rounds=beside,
+            seconds=beside_seconds,
+            metadata_bytes=1024,
+        ),
+        Shape(
+            name="1 row, 1 KB metadata",
+            rows=1,
+            connections=64,
+            rounds=beside,
+            seconds=beside_seconds,
+            metadata_bytes=1024,
+            bodies=1000,
+        ),
+        Shape(
+            name="500 rows, 8 KB metadata",
+            rows=500,
+            connections=4,
+            rounds=beside,
+            seconds=beside_seconds,
+            metadata_bytes=8192,
+            bodies=6,
+            requests=60,
+        ),
+        Shape(
+            name="1 row, 8 KB metadata",
+            rows=1,
+            connections=64,
+            rounds=beside,
+            seconds=beside_seconds,
+            metadata_bytes=8192,
+            bodies=200,
+        ),
+    ]
+
+
+WHOLE = Plan(
+    shapes=_shapes(7, 3.0, 3, 2.0),
+    path_rounds=3,
+    path_seconds=8.0,
+    lag_seconds=15.0,
+    backlog_requests=400,
+    projector_rounds=5,
+    strangers_rounds=3,
+    calls=2000,
+    keys=32,
+)
+QUICK = Plan(
+    shapes=_shapes(3, 1.0, 1, 0.7),
+    path_rounds=1,
+    path_seconds=4.0,
+    lag_seconds=4.0,
+    backlog_requests=200,
+    projector_rounds=2,
+    strangers_rounds=1,
+    calls=400,
+    keys=8,
+)

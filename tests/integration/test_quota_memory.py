@@ -1,0 +1,233 @@
+"""What quota knows outlives its process: killed, stopped, or replaced by another."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg import AsyncConnection
+
+from tests.support.fresh import Fresh, renew_stream
+from tests.support.quotas import ORG, Asker, asker, charged, new_message_id, quota_process, this_period, until
+from tests.support.stored import founded, store
+from wepeople_chassis.broker import connect
+from wepeople_chassis.rpc import Unavailable
+from wepeople_chassis.stream import stream_state
+from wepeople_contracts.rpc import Granted, Seen
+from wepeople_embedded.services import ServiceProcess
+from wepeople_quota.fold import Fold
+from wepeople_quota.ledger import Ledger, Position
+
+NEVER = {"WEPEOPLE_SAVE_SECONDS": "3600"}
+
+
+@dataclass
+class Quota:
+    """One database and stream, quota processes one after the other, and a client."""
+
+    fresh: Fresh
+    directory: Path
+    ask: Asker
+    processes: list[ServiceProcess]
+
+    async def start(self, settings: Mapping[str, str] | None = None) -> ServiceProcess:
+        process = self.begin(settings)
+        await process.wait_ready(self.ask.connection)
+        return process
+
+    def begin(self, settings: Mapping[str, str] | None = None) -> ServiceProcess:
+        process = quota_process(self.fresh.nats_url, self.fresh.dsn("quota"), self.directory, settings)
+        self.processes.append(process)
+        process.start()
+        return process
+
+    async def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        async with await AsyncConnection.connect(self.fresh.admin_dsn) as connection:
+            return await (await connection.execute(statement)).fetchall()
+
+    async def saved_sequence(self) -> int:
+        rows = await self.rows("SELECT sequence FROM quota.checkpoint")
+        return int(rows[0][0]) if rows else -1
+
+
+@pytest.fixture
+async def quota(fresh: Fresh, tmp_path: Path) -> AsyncIterator[Quota]:
+    async with asker(fresh.nats_url) as client:
+        running = Quota(fresh, tmp_path, client, [])
+        yield running
+        for process in running.processes:
+            await process.kill()
+
+
+async def used(ask: Asker, units: int) -> None:
+    async def is_counted() -> bool:
+        return (await ask.usage()).used == units
+
+    await until(is_counted)
+
+
+async def test_the_first_answer_counts_the_whole_stream(quota: Quota) -> None:
+    await asyncio.gather(*(store(quota.ask.connection, charged(1)) for _ in range(3000)))
+    last = charged(1)
+    sequence = await store(quota.ask.connection, last)
+    quota.begin()
+
+    async def first_answer() -> int:
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    return (await quota.ask.usage()).used
+                except Unavailable as nobody:
+                    if not nobody.nobody_there:
+                        raise
+                    await asyncio.sleep(0.002)
+
+    assert await first_answer() == 3001
+    seen = await quota.ask.reserve(last.message_id)
+    assert isinstance(seen, Seen)
+    assert seen.sequence == sequence
+
+
+async def test_a_process_killed_before_it_ever_saved_is_replaced_without_loss(quota: Quota) -> None:
+    process = await quota.start(NEVER)
+    await store(quota.ask.connection, *(charged(2) for _ in range(10)))
+    await used(quota.ask, 20)
+    await process.kill()
+    await store(quota.ask.connection, *(charged(3) for _ in range(10)))
+    await quota.start(NEVER)
+    assert (await quota.ask.usage()).used == 50
+
+
+async def test_a_process_killed_between_two_saves_is_replaced_without_loss(quota: Quota) -> None:
+    expected = 0
+    for round_number in range(4):
+        process = await quota.start({"WEPEOPLE_SAVE_SECONDS": "0.05"})
+        assert (await quota.ask.usage()).used == expected
+        for _ in range(40 + 7 * round_number):
+            await store(quota.ask.connection, charged(3))
+            expected += 3
+        await process.kill()
+    await quota.start()
+    assert (await quota.ask.usage()).used == expected
+    last = (await stream_state(quota.ask.connection)).last_sequence
+
+    async def is_saved() -> bool:
+        return await quota.saved_sequence() == last
+
+    await until(is_saved)
+    assert await quota.rows("SELECT org_id, period, units FROM quota.usage") == [(ORG, this_period(), expected)]
+
+
+async def test_a_stopped_process_saves_and_exits_cleanly(quota: Quota) -> None:
+    process = await quota.start(NEVER)
+    await store(quota.ask.connection, charged(4), founded(ORG))
+    await used(quota.ask, 4)
+    assert await process.stop(timeout_seconds=5) == 0
+    assert await quota.rows("SELECT units FROM quota.usage") == [(4,)]
+    assert await quota.saved_sequence() == 2
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_ids_are_seen_after_a_restart_although_they_were_counted_before(quota: Quota, end: str) -> None:
+    process = await quota.start()
+    message, snapshot = charged(4), charged(0)
+    sequence = await store(quota.ask.connection, message)
+    zero = await store(quota.ask.connection, snapshot)
+
+    async def is_saved() -> bool:
+        return await quota.saved_sequence() == zero
+
+    await until(is_saved)
+    await (process.stop() if end == "stop" else process.kill())
+    await quota.start()
+    seen, seen_without_units = [await quota.ask.reserve(m.message_id, 0, month_limit=4) for m in (message, snapshot)]
+    assert isinstance(seen, Seen)
+    assert isinstance(seen_without_units, Seen)
+    assert (seen.sequence, seen_without_units.sequence) == (sequence, zero)
+    assert (await quota.ask.usage()).used == 4
+
+
+async def test_months_are_counted_apart(quota: Quota) -> None:
+    await store(quota.ask.connection, charged(5, period="2020-01"), charged(2))
+    process = await quota.start()
+    assert (await quota.ask.usage()).used == 2
+    await process.stop()
+    rows = await quota.rows("SELECT period, units FROM quota.usage ORDER BY period")
+    assert rows == [("2020-01", 5), (this_period(), 2)]
+
+
+async def test_a_forgotten_process_stops_and_writes_nothing_once_another_took_over(quota: Quota) -> None:
+    old = await quota.start({"WEPEOPLE_SAVE_SECONDS": "0.5"})
+    os.kill(old.child.pid, signal.SIGSTOP)
+    await store(quota.ask.connection, charged(7))
+    new = await quota.start(NEVER)
+    os.kill(old.child.pid, signal.SIGCONT)
+    assert await old.child.wait(10) == 1
+    assert "another quota process took over after epoch 1" in "\n".join(old.child.log_tail())
+    assert await quota.rows("SELECT units FROM quota.usage") == []
+    granted = await quota.ask.reserve(new_message_id())
+    assert isinstance(granted, Granted)
+    assert granted.epoch == 2
+    await new.stop()
+    assert await quota.rows("SELECT units FROM quota.usage") == [(7,)]
+
+
+async def test_a_stream_made_anew_under_the_count_stops_quota_with_one_line(quota: Quota) -> None:
+    process = await quota.start()
+    await store(quota.ask.connection, charged(7))
+    await used(quota.ask, 7)
+    await process.stop()
+    await renew_stream(quota.ask.connection)
+    process = quota.begin()
+    assert await process.child.wait(10) == 1
+    assert "the checkpoint belongs to" in process.child.log_tail()[-1]
+
+
+async def test_another_message_at_the_saved_position_stops_quota(quota: Quota) -> None:
+    process = await quota.start()
+    await store(quota.ask.connection, charged(7))
+    await used(quota.ask, 7)
+    await process.stop()
+    async with await AsyncConnection.connect(quota.fresh.admin_dsn) as connection:
+        await connection.execute("UPDATE quota.checkpoint SET message_id = 'other'")
+    process = quota.begin()
+    assert await process.child.wait(10) == 1
+    assert "is not the one that was counted there" in process.child.log_tail()[-1]
+
+
+async def test_reservations_expire_once_the_stream_was_read_past_their_lease(fresh: Fresh) -> None:
+    connection = await connect(fresh.nats_url, "test-fold")
+    ledger = Ledger(lease_seconds=0.5, remember_seconds=600)
+    following = asyncio.create_task(Fold(connection, ledger, await stream_state(connection)).follow())
+    reserved_at_ns = time.time_ns()
+    period = this_period()
+    ledger.reserve(org_id=ORG, message_id="a", units=5, period=period, month_limit=None, now_ns=reserved_at_ns)
+
+    async def is_expired() -> bool:
+        return ledger.usage(ORG, period) == (0, 0)
+
+    try:
+        await until(is_expired)
+        assert time.time_ns() - reserved_at_ns >= 500_000_000
+    finally:
+        following.cancel()
+        await connection.close()
+
+
+async def test_only_ids_younger_than_the_window_are_recalled_and_nothing_is_counted_twice(fresh: Fresh) -> None:
+    connection = await connect(fresh.nats_url, "test-fold")
+    old, young = charged(1), charged(1)
+    await store(connection, old)
+    await asyncio.sleep(3)
+    sequence = await store(connection, young)
+    ledger = Ledger(lease_seconds=30, remember_seconds=600)
+    ledger.restore(Position(sequence, young.message_id, time.time_ns()), [(ORG, this_period(), 2)])
+    await Fold(connection, ledger, await stream_state(connection)).recall(remember_seconds=1)
+    await connection.close()
+    assert (ledger.seen(old.message_id), ledger.seen(young.message_id)) == (None, sequence)
+    assert ledger.usage(ORG, this_period()) == (2, 0)

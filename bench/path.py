@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict
+from itertools import pairwise
 from statistics import median
 
 from psycopg import AsyncConnection
@@ -131,7 +132,7 @@ async def _measure_lag(ground: Ground, watcher: Watcher, events_per_second: floa
     finally:
         watching.cancel()
     found = lags(result.accepted, await watcher.sequences(), watcher.observations)
-    gaps = [b.at - a.at for a, b in zip(watcher.observations, watcher.observations[1:], strict=False)]
+    gaps = [b.at - a.at for a, b in pairwise(watcher.observations)]
     at_rate = f"at {events_per_second:,.0f} events/s"
     milliseconds = {p: percentile(found, p) * _MILLISECONDS for p in (50, 99, 100)}
     of_all = f"slowest of {len(found)} requests"

@@ -30,6 +30,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     projector_rounds: int
     strangers_rounds: int
     calls: int
+    profile_seconds: float
     keys: int
 
 
@@ -86,6 +87,7 @@ WHOLE = Plan(
     projector_rounds=5,
     strangers_rounds=3,
     calls=2000,
+    profile_seconds=12.0,
     keys=32,
 )
 QUICK = Plan(
@@ -97,5 +99,6 @@ QUICK = Plan(
     projector_rounds=2,
     strangers_rounds=1,
     calls=400,
-    keys=8,
+    profile_seconds=6.0,
+    keys=16,
 )

@@ -97,7 +97,7 @@ def print_report(console: Console, findings: Sequence[Finding]) -> None:
             continue
         table = Table(*head, title=title, title_justify="left", title_style="bold")
         for position, row in enumerate(rows):
-            if position and row[0] != rows[position - 1][0]:
+            if head[0] == "Part" and position and row[0] != rows[position - 1][0]:
                 table.add_section()
             style = {"met": "green", "missed": "bold red"}.get(row[-1])
             table.add_row(*row[:-1], f"[{style}]{row[-1]}[/{style}]" if style else row[-1])

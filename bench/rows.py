@@ -11,9 +11,9 @@ def event(actor: int, timestamp: str, metadata_bytes: int = 0) -> dict[str, Any]
     metadata: dict[str, Any] = {"service": "checkout-api", "sha": "3c4d8a1", "env": "production"}
     if metadata_bytes:
         files = metadata["files"] = []
-        free = metadata_bytes - len(json.dumps(metadata))
-        # A line is 48 bytes of JSON with its quotes and the comma behind it.
-        files += [f"services/checkout/src/payment/module-{n:05}.py" for n in range(free // 48)]
+        line = "services/checkout/src/payment/module-{:05}.py"
+        line_bytes = len(json.dumps([line.format(0), ""])) - len(json.dumps([""]))
+        files += [line.format(n) for n in range((metadata_bytes - len(json.dumps(metadata))) // line_bytes)]
     return {
         "eventType": EVENT_TYPE,
         "category": "code",

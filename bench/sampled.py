@@ -1,4 +1,4 @@
-"""`python bench/sampled.py MODULE FILE`: runs a service and notes where it is every 2 ms of processor time.
+"""`python bench/sampled.py MODULE FILE`: runs a service and notes where it is every few milliseconds of processor time.
 
 Sampling costs about a percent, where a tracing profiler would make every small function look large. At the end FILE
 holds `[[[frame, …], samples], …]` as JSON, innermost frame first; a frame is `path:function`. Imports nothing of the
@@ -14,7 +14,7 @@ from collections import Counter
 from pathlib import Path
 from types import FrameType
 
-EVERY_SECONDS = 0.002
+EVERY_SECONDS = 0.001  # or the kernel's tick, which is longer on most machines
 
 _samples: Counter[tuple[str, ...]] = Counter()
 

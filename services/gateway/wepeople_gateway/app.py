@@ -4,17 +4,21 @@ import asyncio
 
 from aiohttp import web
 
-from wepeople_chassis.broker import connect, serve_ready, wait_for_stop_signal
+from wepeople_chassis.broker import close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_gateway.budgets import Budgets
 from wepeople_gateway.ingest.handler import IngestHandler
 from wepeople_gateway.ingest.publish import Publisher
 from wepeople_gateway.middleware.errors import errors_middleware
+from wepeople_gateway.middleware.under_way import UnderWay
 from wepeople_gateway.principals import Principals
 from wepeople_gateway.server import GatewayRunner, listening_port
 from wepeople_gateway.settings import GatewaySettings
 
 log = get_logger(__name__)
+
+_FINISH_SECONDS = 4.0
+"""How long requests under way may take after a stop signal."""
 
 
 async def serve(settings: GatewaySettings) -> None:
@@ -37,10 +41,12 @@ async def serve(settings: GatewaySettings) -> None:
     handler = IngestHandler(
         settings, principals, Budgets(asking, settings.gateways), Publisher(publishing, settings.publish_seconds)
     )
-    runner = GatewayRunner(make_app(handler, settings.docs_url), settings.docs_url)
+    under_way = UnderWay()
+    runner = GatewayRunner(make_app(handler, under_way, settings.docs_url), settings.docs_url)
     await runner.setup()
+    site = web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024, reuse_port=None)
     try:
-        await web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024, reuse_port=None).start()
+        await site.start()
     except OSError as error:
         raise SystemExit(f"Cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror}.") from error
     log.info("listening", host=settings.http_host, port=listening_port(runner))
@@ -48,18 +54,19 @@ async def serve(settings: GatewaySettings) -> None:
     stop = asyncio.create_task(wait_for_stop_signal())
     lost = asyncio.create_task(closed.wait())
     await asyncio.wait((stop, lost), return_when=asyncio.FIRST_COMPLETED)
-    # Stops listening, lets requests that are under way end, then closes.
+    await site.stop()
+    await under_way.finish(_FINISH_SECONDS)
     await runner.cleanup()
     if lost.done():
         raise SystemExit("A connection to NATS was closed for good; see the log above. Start the gateway again.")
     lost.cancel()
-    await asking.close()
-    await publishing.close()
+    await close(asking)
+    await close(publishing)
 
 
-def make_app(handler: IngestHandler, docs_url: str) -> web.Application:
+def make_app(handler: IngestHandler, under_way: UnderWay, docs_url: str) -> web.Application:
     """The routes: the three of the guide, and nothing else."""
-    app = web.Application(middlewares=[errors_middleware(docs_url)])
+    app = web.Application(middlewares=[under_way.middleware, errors_middleware(docs_url)])
     app.router.add_get("/api/v1/ingest/ping", handler.ping, allow_head=False)
     app.router.add_post("/api/v1/ingest/events", handler.events)
     app.router.add_post("/api/v1/ingest/snapshots", handler.snapshots)

@@ -50,7 +50,7 @@ class GatewayRunner(web.AppRunner):
     """Runs the application on connections of the kind above; bodies reach the handler as sent, still compressed."""
 
     def __init__(self, app: web.Application, docs_url: str) -> None:
-        super().__init__(app, access_log=None, auto_decompress=False, lingering_time=2.0, shutdown_timeout=8.0)
+        super().__init__(app, access_log=None, auto_decompress=False, lingering_time=2.0, shutdown_timeout=0.3)
         self._connection_class = type("Connection", (_Connection,), {"docs_url": docs_url})
 
     async def _make_server(self) -> web.Server:

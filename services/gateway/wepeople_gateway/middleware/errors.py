@@ -18,7 +18,7 @@ INTERNAL = ApiError("internal", "Something failed on our side; it is logged unde
 
 
 def errors_middleware(docs_url: str) -> Middleware:
-    """The outermost middleware: request id, error shape, headers that every answer carries."""
+    """Every request's middleware: request id, error shape, headers that every answer carries."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -4,7 +4,7 @@ import asyncio
 
 import psycopg
 
-from wepeople_chassis.broker import BROKER_DOWN, connect, serve_ready, wait_for_stop_signal
+from wepeople_chassis.broker import BROKER_DOWN, close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.postgres import make_pool
 from wepeople_chassis.settings import load_settings
@@ -46,6 +46,6 @@ async def run() -> None:
         for task in (*tasks, stop, ready):
             task.cancel()
         await asyncio.gather(*tasks, stop, ready, return_exceptions=True)
-        await stream.close()
+        await close(stream)
         await pool.close()
         log.info("stopped")

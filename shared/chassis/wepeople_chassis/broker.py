@@ -51,6 +51,15 @@ async def connect(
     return await nats.connect(url, **merged)
 
 
+async def close(connection: Client) -> None:
+    """Close for good, whether the server is there or not."""
+    try:
+        await connection.close()
+    except (RuntimeError, *BROKER_DOWN) as error:
+        # nats-py writes what is left in the buffer of a lost connection to a transport that uvloop has closed.
+        log.warning("nats_closed_with_unsent_data", error=repr(error))
+
+
 async def serve_ready(connection: Client, service: str) -> None:
     """Answer on the service's ready subject from now on; call it last, once the service can work."""
 

@@ -1,6 +1,7 @@
 """Puts the projector together and runs it."""
 
 import asyncio
+import gc
 
 import psycopg
 
@@ -17,12 +18,17 @@ log = get_logger(__name__)
 
 SERVICE = "projector"
 POOL_CONNECTIONS = 8
+YOUNG_OBJECTS = 100_000
+"""How many new objects the garbage collector lets pass before it looks: more than a batch makes. The fold makes no
+cycles, and at the default of 700 the collector walks every batch in vain, for half of the projector's time."""
 
 
 async def run() -> None:
     """Run until SIGTERM; `SystemExit` with one plain line when it cannot go on."""
     settings = load_settings(ProjectorSettings)
     configure_logging(SERVICE, settings.log_level)
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
     pool = make_pool(settings.postgres_dsn, SERVICE, max_size=POOL_CONNECTIONS)
     await pool.open()
     stream = await connect(settings.nats_url, f"wepeople-{SERVICE}")

@@ -15,7 +15,16 @@ from wepeople_contracts.directory import OrgFounded, WorkersImported
 from wepeople_contracts.envelope import AcceptedRow
 from wepeople_contracts.rows import EventRow, SnapshotRow
 from wepeople_projector.decode import Decoded, Fact, Parked, Request, SeenRow, park, park_row
-from wepeople_projector.identity import Claim, Conflicted, Identifier, IdentityState, claim_of, evolve, needs, resolve
+from wepeople_projector.identity import (
+    Claim,
+    Identifier,
+    IdentityState,
+    Resolution,
+    claim_of,
+    evolve,
+    needs,
+    resolve,
+)
 from wepeople_projector.memory import Memory, Sighting
 from wepeople_projector.projections.snapshots.rows import LatestSnapshot, SnapshotKey, keep_newest, latest_snapshot
 from wepeople_projector.projections.timeline.rows import TimelineBlock, timeline_block
@@ -42,7 +51,7 @@ class Fold:
         self._memory = memory
         self.messages = [self._admit(message) for message in decoded]
         self._claims: dict[Sighting, Claim | None] = memory.claims(
-            {seen.sighting for message in self.messages if isinstance(message, Request) for seen in message.rows}
+            seen.sighting for message in self.messages if isinstance(message, Request) for seen in message.rows
         )
         self._state: IdentityState | None = None
 
@@ -67,8 +76,8 @@ class Fold:
                 self._apply_request(message)
             case Fact(message=stored, fact=WorkersImported() as fact):
                 for claim, name in _imported(fact):
-                    worker_id, _ = self._resolve(claim, stored, fact.occurred_at_us)
-                    self.changes.workers.add_to_directory(fact.org_id, worker_id, name)
+                    resolution = self._resolve(claim, stored, fact.occurred_at_us)
+                    self.changes.workers.add_to_directory(fact.org_id, resolution.worker_id, name)
             case Parked():
                 self.changes.parked.append(message)
 
@@ -109,20 +118,18 @@ class Fold:
         if claim is None:
             return None
         envelope = request.envelope
-        worker_id, agreed = self._resolve(claim, request.message, envelope.received_at_us)
-        self.changes.workers.add_connection(envelope.org_id, worker_id, envelope.connection, envelope.received_at_us)
-        if agreed:
-            self._memory.settle(seen.sighting, worker_id)
-        return worker_id
+        resolution = self._resolve(claim, request.message, envelope.received_at_us)
+        self.changes.workers.add_connection(envelope.org_id, resolution.worker_id, envelope.connection)
+        if not resolution.conflicts:
+            self._memory.settle(seen.sighting, resolution.worker_id)
+        return resolution.worker_id
 
-    def _resolve(self, claim: Claim, message: StoredMessage, at_us: int) -> tuple[str, bool]:
-        """Resolve and evolve; the worker, and whether all identifiers agreed."""
+    def _resolve(self, claim: Claim, message: StoredMessage, at_us: int) -> Resolution:
         assert self._state is not None, "begin comes before apply"
-        worker_id, changes = resolve(self._state, claim)
-        for change in changes:
-            evolve(self._state.bindings, change)
-            self.changes.workers.add_change(change, message.sequence, at_us)
-        return worker_id, not any(isinstance(change, Conflicted) for change in changes)
+        resolution = resolve(self._state, claim)
+        evolve(self._state.bindings, claim, resolution)
+        self.changes.workers.add_resolution(claim.org_id, resolution, message.sequence, at_us)
+        return resolution
 
 
 def _imported(fact: WorkersImported) -> list[tuple[Claim, str]]:

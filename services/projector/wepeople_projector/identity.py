@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Struct, UnsetType
 
 from wepeople_contracts.directory import normalize_email
 from wepeople_contracts.ids import worker_id as derive_worker_id
@@ -35,20 +35,6 @@ class Claim(NamedTuple):
     identifiers: tuple[Identifier, ...]
 
 
-class Founded(NamedTuple):
-    """A worker came into being."""
-
-    org_id: str
-    worker_id: str
-
-
-class Bound(NamedTuple):
-    """An identifier seen for the first time belongs to this worker from now on."""
-
-    identifier: Identifier
-    worker_id: str
-
-
 class Conflicted(NamedTuple):
     """An identifier spoke against the worker that a stronger one named; `other` is whom it is bound to, if anyone."""
 
@@ -58,7 +44,15 @@ class Conflicted(NamedTuple):
     other: str | None
 
 
-Change = Founded | Bound | Conflicted
+class Resolution(Struct, frozen=True, gc=False):
+    """Whose row it is, and what that changes: whether the worker was founded by it, the identifiers that are bound to
+    the worker from now on, and those that disagreed.
+    """
+
+    worker_id: str
+    founded: bool
+    bound: list[Identifier]
+    conflicts: list[Conflicted]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +72,13 @@ def claim_of(
     org_id: str, app_id: str, worker_id: str | UnsetType, external_id: str | UnsetType, email: str | UnsetType
 ) -> Claim | None:
     """The claim of an actor; None when it names nobody that could be stored (empty, or with a NUL)."""
-    offered = (
-        Identifier(org_id, "workerId", org_id, "" if worker_id is UNSET else worker_id),
-        Identifier(org_id, "externalId", app_id, "" if external_id is UNSET else external_id),
-        Identifier(org_id, "email", org_id, "" if email is UNSET else normalize_email(email)),
-    )
+    offered: list[Identifier] = []
+    if worker_id is not UNSET:
+        offered.append(Identifier(org_id, "workerId", org_id, worker_id))
+    if external_id is not UNSET:
+        offered.append(Identifier(org_id, "externalId", app_id, external_id))
+    if email is not UNSET:
+        offered.append(Identifier(org_id, "email", org_id, normalize_email(email)))
     identifiers = tuple(i for i in offered if i.value and "\0" not in i.value)
     return Claim(org_id, identifiers) if identifiers else None
 
@@ -103,35 +99,34 @@ def needs(claim: Claim, salts: Mapping[str, bytes]) -> tuple[Identifier, ...]:
     return claim.identifiers
 
 
-def resolve(state: IdentityState, claim: Claim) -> tuple[str, list[Change]]:
-    """Decide whose row it is, and what that changes.
+def resolve(state: IdentityState, claim: Claim) -> Resolution:
+    """Decide whose row it is.
 
     The strongest identifier that is bound names the worker; when none is, a worker is founded. Unbound identifiers
     are bound to it, except a workerId, which nobody can introduce.
     """
-    bound = [state.bindings[i] for i in claim.identifiers]
-    changes: list[Change] = []
-    winner = next((worker for worker in bound if worker is not None), None)
-    if winner is None:
-        winner = founding_id(claim, state.salts)
-        if state.bindings.get(worker_identifier(claim.org_id, winner)) is None:
-            changes.append(Founded(claim.org_id, winner))
-    for identifier, worker in zip(claim.identifiers, bound, strict=True):
-        if worker is not None and worker != winner:
-            changes.append(Conflicted(identifier, "bound_to_another", winner, worker))
-        elif worker is None and identifier.kind == "workerId":
-            changes.append(Conflicted(identifier, "unknown_worker_id", winner, None))
-        elif worker is None:
-            changes.append(Bound(identifier, winner))
-    return winner, changes
+    bindings = state.bindings
+    worker_id = next((worker for i in claim.identifiers if (worker := bindings[i]) is not None), None)
+    founded = False
+    if worker_id is None:
+        worker_id = founding_id(claim, state.salts)
+        founded = bindings.get(worker_identifier(claim.org_id, worker_id)) is None
+    bound: list[Identifier] = []
+    conflicts: list[Conflicted] = []
+    for identifier in claim.identifiers:
+        other = bindings[identifier]
+        if other is not None and other != worker_id:
+            conflicts.append(Conflicted(identifier, "bound_to_another", worker_id, other))
+        elif other is None and identifier.kind == "workerId":
+            conflicts.append(Conflicted(identifier, "unknown_worker_id", worker_id, None))
+        elif other is None:
+            bound.append(identifier)
+    return Resolution(worker_id, founded, bound, conflicts)
 
 
-def evolve(bindings: dict[Identifier, str | None], change: Change) -> None:
-    """Apply a change to the bindings."""
-    match change:
-        case Founded(org_id, worker_id):
-            bindings[worker_identifier(org_id, worker_id)] = worker_id
-        case Bound(identifier, worker_id):
-            bindings[identifier] = worker_id
-        case Conflicted():
-            pass
+def evolve(bindings: dict[Identifier, str | None], claim: Claim, resolution: Resolution) -> None:
+    """Apply to the bindings what was decided about a claim."""
+    if resolution.founded:
+        bindings[worker_identifier(claim.org_id, resolution.worker_id)] = resolution.worker_id
+    for identifier in resolution.bound:
+        bindings[identifier] = resolution.worker_id

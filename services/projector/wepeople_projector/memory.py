@@ -48,11 +48,13 @@ class Memory:
 
     def claims(self, sightings: Iterable[Sighting]) -> dict[Sighting, Claim | None]:
         """The claims of the sightings that are not settled."""
-        return {
-            sighting: claim_of(sighting[0][0], sighting[0][1], *sighting[1:])
-            for sighting in sightings
-            if self.settled(sighting) is None
-        }
+        recent, settled = self._recent, self.settled
+        claims: dict[Sighting, Claim | None] = {}
+        for sighting in sightings:
+            if sighting not in recent and sighting not in claims and settled(sighting) is None:
+                (org_id, app_id, _), *identifiers = sighting
+                claims[sighting] = claim_of(org_id, app_id, *identifiers)
+        return claims
 
     def known(self, identifiers: Iterable[Identifier]) -> dict[Identifier, str | None]:
         """Those identifiers that a batch in flight has looked up or bound: the newest batch knows best."""

@@ -21,12 +21,17 @@ CREATE TABLE live_v1.orgs (
     founded_at timestamptz      NOT NULL
 );
 
+-- A worker's identifiers and connections stand in its row, in the order in which they were first seen: most workers
+-- are written once, with everything that is known of them, and read in one piece.
 CREATE TABLE live_v1.workers (
     org_id        text COLLATE "C" NOT NULL,
     worker_id     text COLLATE "C" NOT NULL,
     name          text,
     in_directory  boolean          NOT NULL,
     first_seen_at timestamptz      NOT NULL,
+    emails        text[]           NOT NULL,
+    external_ids  text[]           NOT NULL,
+    connections   text[]           NOT NULL,
     PRIMARY KEY (org_id, worker_id)
 );
 
@@ -39,15 +44,12 @@ CREATE TABLE live_v1.identifiers (
     worker_id text COLLATE "C" NOT NULL,
     PRIMARY KEY (org_id, kind, scope, value)
 );
-CREATE INDEX identifiers_of_worker ON live_v1.identifiers (org_id, worker_id);
 
-CREATE TABLE live_v1.worker_connections (
-    org_id        text COLLATE "C" NOT NULL,
-    worker_id     text COLLATE "C" NOT NULL,
-    connection    text COLLATE "C" NOT NULL,
-    first_seen_at timestamptz      NOT NULL,
-    PRIMARY KEY (org_id, worker_id, connection)
-);
+-- `have`, and after it what `more` has beyond it, in its order and once each.
+CREATE FUNCTION live_v1.append_new(have text[], more text[]) RETURNS text[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN have || ARRAY(SELECT m.value FROM unnest(more) WITH ORDINALITY AS m(value, n)
+                     WHERE m.value <> ALL (have) GROUP BY m.value ORDER BY min(m.n));
 
 -- The first time that an identifier spoke against the worker a row was given to.
 CREATE TABLE live_v1.identity_conflicts (

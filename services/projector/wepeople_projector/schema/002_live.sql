@@ -11,28 +11,15 @@ COMMENT ON TABLE live.reader_orgs IS
 
 -- security_invoker: the row policies of the tables are those of whoever asks, not of the views' owner.
 CREATE VIEW live.workers WITH (security_invoker = true) AS
-SELECT w.org_id,
-       w.worker_id,
-       w.name,
-       ARRAY(SELECT i.value::text FROM live_v1.identifiers i
-             WHERE i.org_id = w.org_id AND i.worker_id = w.worker_id AND i.kind = 'email'
-             ORDER BY i.value) AS emails,
-       ARRAY(SELECT i.value::text FROM live_v1.identifiers i
-             WHERE i.org_id = w.org_id AND i.worker_id = w.worker_id AND i.kind = 'externalId'
-             ORDER BY i.scope, i.value) AS external_ids,
-       ARRAY(SELECT c.connection::text FROM live_v1.worker_connections c
-             WHERE c.org_id = w.org_id AND c.worker_id = w.worker_id
-             ORDER BY c.connection) AS connections,
-       w.in_directory,
-       w.first_seen_at
-FROM live_v1.workers w;
+SELECT org_id, worker_id, name, emails, external_ids, connections, in_directory, first_seen_at
+FROM live_v1.workers;
 
 COMMENT ON VIEW live.workers IS 'Everybody an org has heard of: from its directory, or provisioned by the first event that named them.';
 COMMENT ON COLUMN live.workers.worker_id IS 'Derived from the identifier the worker was first seen with; the same in every rebuild.';
 COMMENT ON COLUMN live.workers.name IS 'From the org''s directory; NULL until an import brings one.';
-COMMENT ON COLUMN live.workers.emails IS 'Trimmed and case-folded.';
-COMMENT ON COLUMN live.workers.external_ids IS 'Ids that the org''s apps know the worker by; each is its app''s own.';
-COMMENT ON COLUMN live.workers.connections IS 'custom:<slug> of every app that has sent something about the worker.';
+COMMENT ON COLUMN live.workers.emails IS 'Trimmed and case-folded, in the order first seen.';
+COMMENT ON COLUMN live.workers.external_ids IS 'Ids that the org''s apps know the worker by, in the order first seen; each is its app''s own.';
+COMMENT ON COLUMN live.workers.connections IS 'custom:<slug> of every app that has sent something about the worker, in the order first seen.';
 COMMENT ON COLUMN live.workers.in_directory IS 'Whether a directory import named the worker.';
 COMMENT ON COLUMN live.workers.first_seen_at IS 'When the message that brought the worker into being was received.';
 

@@ -3,8 +3,8 @@
 GRANT USAGE ON SCHEMA live, live_v1 TO wepeople_operator, wepeople_reader;
 
 GRANT SELECT ON live.workers, live.timeline, live.latest_snapshots, live.reader_orgs TO wepeople_operator, wepeople_reader;
-GRANT SELECT ON live_v1.workers, live_v1.identifiers, live_v1.worker_connections, live_v1.identity_conflicts,
-                live_v1.timeline, live_v1.latest_snapshots TO wepeople_operator, wepeople_reader;
+GRANT SELECT ON live_v1.workers, live_v1.identifiers, live_v1.identity_conflicts, live_v1.timeline,
+                live_v1.latest_snapshots TO wepeople_operator, wepeople_reader;
 GRANT SELECT ON live_v1.checkpoint, live_v1.parked TO wepeople_operator;
 GRANT SELECT (org_id, name, founded_at) ON live_v1.orgs TO wepeople_operator;
 
@@ -16,8 +16,7 @@ DO $$
 DECLARE
     org_table text;
 BEGIN
-    FOREACH org_table IN ARRAY ARRAY['workers', 'identifiers', 'worker_connections', 'identity_conflicts', 'timeline',
-                                     'latest_snapshots']
+    FOREACH org_table IN ARRAY ARRAY['workers', 'identifiers', 'identity_conflicts', 'timeline', 'latest_snapshots']
     LOOP
         EXECUTE format('ALTER TABLE live_v1.%I ENABLE ROW LEVEL SECURITY', org_table);
         EXECUTE format('CREATE POLICY operator_sees_all ON live_v1.%I FOR SELECT TO wepeople_operator USING (true)', org_table);

@@ -1,16 +1,30 @@
-"""Looks up and writes workers, their identifiers and connections."""
+"""Looks up and writes workers and their identifiers."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any
 
+import msgspec
 from psycopg import AsyncConnection
 
 from wepeople_chassis.postgres import named_queries
 from wepeople_projector.identity import Identifier
-from wepeople_projector.projections.times import instant
-from wepeople_projector.projections.workers.rows import WorkerRows
+from wepeople_projector.projections.binary import (
+    HEADER,
+    NULL,
+    TRAILER,
+    common_text,
+    instant,
+    int16,
+    sized_bool,
+    text,
+    text_array,
+)
+from wepeople_projector.projections.times import instant as as_datetime
+from wepeople_projector.projections.workers.rows import WorkerChange, WorkerRows
 
 _SQL = named_queries(__package__, "workers.sql")
+_WORKER_COLUMNS = int16(8)
+_IDENTIFIER_COLUMNS = int16(5)
 
 
 async def find_bindings(
@@ -27,21 +41,58 @@ async def find_bindings(
 
 async def write_workers(connection: AsyncConnection[Any], rows: WorkerRows) -> None:
     """Write what a batch changed."""
-    founded = [(org, worker, instant(at_us)) for (org, worker), at_us in rows.founded.items()]
-    await _execute(connection, "found", founded)
-    await _execute(connection, "bind", [(*identifier, worker) for identifier, worker in rows.bound.items()])
-    await _execute(connection, "connect", [(*key, instant(at_us)) for key, at_us in rows.connections.items()])
+    founded = (worker for worker in rows.changed.values() if worker.founded_at_us is not None)
+    await _copy(connection, "copy_workers", map(_worker, founded))
+    await _copy(connection, "copy_identifiers", map(_identifier, rows.bound.items()))
+    grown = [worker for worker in rows.changed.values() if worker.founded_at_us is None]
+    if grown:
+        await connection.execute(_SQL["grow_workers"], [msgspec.json.encode(grown).decode()])
     conflicts = [
-        (c.identifier.org_id, c.reason, *c.identifier[1:], c.worker_id, c.other, sequence, instant(at_us))
+        (c.identifier.org_id, c.reason, *c.identifier[1:], c.worker_id, c.other, sequence, as_datetime(at_us))
         for c, (sequence, at_us) in rows.conflicts.items()
     ]
-    await _execute(connection, "record_conflicts", conflicts)
-    await _execute(connection, "add_to_directory", [(*key, name) for key, name in rows.directory.items()])
+    if conflicts:
+        await connection.execute(_SQL["record_conflicts"], _columns(conflicts))
 
 
-async def _execute(connection: AsyncConnection[Any], query: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    if rows:
-        await connection.execute(_SQL[query], _columns(rows))
+async def _copy(connection: AsyncConnection[Any], query: str, rows: Iterable[bytes]) -> None:
+    # In nearly the order of the key, with which they begin: it spares the index a third of its work.
+    data = b"".join(sorted(rows))
+    if data:
+        async with connection.cursor() as cursor, cursor.copy(_SQL[query]) as copy:
+            await copy.write(HEADER + data + TRAILER)
+
+
+def _worker(worker: WorkerChange) -> bytes:
+    assert worker.founded_at_us is not None
+    return b"".join(
+        (
+            _WORKER_COLUMNS,
+            common_text(worker.org_id),
+            text(worker.worker_id),
+            text(worker.name) if worker.name else NULL,
+            sized_bool(1, worker.in_directory),
+            instant(worker.founded_at_us),
+            text_array(worker.emails),
+            text_array(worker.external_ids),
+            text_array(worker.connections),
+        )
+    )
+
+
+def _identifier(bound: tuple[Identifier, str]) -> bytes:
+    identifier, worker_id = bound
+    org_id, kind, scope, value = identifier
+    return b"".join(
+        (
+            _IDENTIFIER_COLUMNS,
+            common_text(org_id),
+            common_text(kind),
+            common_text(scope),
+            text(value),
+            text(worker_id),
+        )
+    )
 
 
 def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:

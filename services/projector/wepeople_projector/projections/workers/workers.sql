@@ -5,20 +5,28 @@ FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) WITH ORDINALITY
 LEFT JOIN live_v1.identifiers bound USING (org_id, kind, scope, value)
 LEFT JOIN live_v1.workers worker
        ON asked.kind = 'workerId' AND worker.org_id = asked.org_id AND worker.worker_id = asked.value
+WHERE bound.worker_id IS NOT NULL OR worker.worker_id IS NOT NULL
 
--- name: found
-INSERT INTO live_v1.workers (org_id, worker_id, in_directory, first_seen_at)
-SELECT org_id, worker_id, false, first_seen_at
-FROM unnest(%s::text[], %s::text[], %s::timestamptz[]) AS w(org_id, worker_id, first_seen_at)
+-- name: copy_workers
+COPY live_v1.workers (org_id, worker_id, name, in_directory, first_seen_at, emails, external_ids, connections)
+FROM STDIN (FORMAT binary)
 
--- name: bind
-INSERT INTO live_v1.identifiers (org_id, kind, scope, value, worker_id)
-SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+-- name: copy_identifiers
+COPY live_v1.identifiers (org_id, kind, scope, value, worker_id) FROM STDIN (FORMAT binary)
 
--- name: connect
-INSERT INTO live_v1.worker_connections (org_id, worker_id, connection, first_seen_at)
-SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::timestamptz[])
-ON CONFLICT DO NOTHING
+-- name: grow_workers
+UPDATE live_v1.workers w
+SET name = coalesce(nullif(more.name, ''), w.name),
+    in_directory = w.in_directory OR more.in_directory,
+    emails = live_v1.append_new(w.emails, more.emails),
+    external_ids = live_v1.append_new(w.external_ids, more.external_ids),
+    connections = live_v1.append_new(w.connections, more.connections)
+FROM jsonb_to_recordset(%s::jsonb)
+     AS more(org_id text, worker_id text, name text, in_directory boolean, emails text[], external_ids text[],
+             connections text[])
+WHERE w.org_id = more.org_id AND w.worker_id = more.worker_id
+  AND NOT (more.name IN ('', coalesce(w.name, '')) AND w.in_directory >= more.in_directory AND w.emails @> more.emails
+           AND w.external_ids @> more.external_ids AND w.connections @> more.connections)
 
 -- name: record_conflicts
 INSERT INTO live_v1.identity_conflicts (org_id, reason, kind, scope, value, worker_id, other_worker_id, sequence,
@@ -26,9 +34,3 @@ INSERT INTO live_v1.identity_conflicts (org_id, reason, kind, scope, value, work
 SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
                      %s::timestamptz[])
 ON CONFLICT DO NOTHING
-
--- name: add_to_directory
-UPDATE live_v1.workers w
-SET in_directory = true, name = coalesce(nullif(d.name, ''), w.name)
-FROM unnest(%s::text[], %s::text[], %s::text[]) AS d(org_id, worker_id, name)
-WHERE w.org_id = d.org_id AND w.worker_id = d.worker_id

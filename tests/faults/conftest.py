@@ -14,8 +14,7 @@ async def _one_system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 
 
 @pytest.fixture
-async def breakable(_one_system: Breakable) -> AsyncIterator[Breakable]:
+async def breakable(_one_system: Breakable) -> Breakable:
     """Every part runs and works; a test may leave it broken."""
     await _one_system.mend()
-    yield _one_system
-    await _one_system.mend()
+    return _one_system

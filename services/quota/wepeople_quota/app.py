@@ -1,6 +1,7 @@
 """Builds quota from its parts, runs it, and saves what it counted when it stops."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -9,7 +10,7 @@ from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from psycopg import OperationalError
 
-from wepeople_chassis.broker import BROKER_DOWN, connect, serve_ready, wait_for_stop_signal
+from wepeople_chassis.broker import BROKER_DOWN, close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.postgres import Pool, make_pool
 from wepeople_chassis.rpc import make_broker
@@ -57,7 +58,7 @@ async def _connect_and_work(settings: QuotaSettings) -> None:
         try:
             await _work(settings, pool, connection)
         finally:
-            await connection.close()
+            await close(connection)
     finally:
         await pool.close(_STOP_SECONDS)
 
@@ -90,6 +91,8 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None
 
 async def _answer(broker: NatsBroker, caught_up: asyncio.Event) -> None:
     await caught_up.wait()
+    # What was built so far is never garbage: a collection must not walk through it while a verdict waits.
+    gc.freeze()
     connection = await broker.connect()
     await broker.start()
     await serve_ready(connection, "quota")

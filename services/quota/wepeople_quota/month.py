@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 NANOSECONDS = 1_000_000_000
+_DAY_NS = 86_400 * NANOSECONDS
 _DECEMBER = 12
 
 
@@ -17,8 +19,7 @@ class Month:
 
 def month_of(unix_ns: int) -> Month:
     """The UTC month of a moment, in nanoseconds since 1970."""
-    moment = datetime.fromtimestamp(unix_ns // NANOSECONDS, UTC)
-    return _month(moment.year, moment.month)
+    return _month_of_day(unix_ns // _DAY_NS)
 
 
 def month_named(period: str) -> Month:
@@ -31,6 +32,12 @@ def period_before(period: str) -> str:
     """The period before another."""
     year, month = (int(part) for part in period.split("-"))
     return f"{year - 1}-{_DECEMBER}" if month == 1 else f"{year}-{month - 1:02}"
+
+
+@lru_cache(maxsize=64)
+def _month_of_day(day: int) -> Month:
+    moment = datetime.fromtimestamp(day * (_DAY_NS // NANOSECONDS), UTC)
+    return _month(moment.year, moment.month)
 
 
 def _month(year: int, month: int) -> Month:

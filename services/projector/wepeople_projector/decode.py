@@ -61,6 +61,8 @@ def decode(message: StoredMessage) -> Decoded:
         if subject.kind == "directory":
             return _fact(message, subject)
         return _request(message, subject)
+    except DecodeError as error:
+        return park(message, f"it cannot be decoded: {error}")
     except (ValueError, RecursionError) as error:
         return park(message, str(error))
 

@@ -7,6 +7,7 @@ import asyncio
 import os
 import random
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -28,22 +29,36 @@ RATE = 110.0
 LEAST_RATE = 100.0
 
 
+Say = Callable[[str], None]
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str]) -> Say:
+    """Print at once: a loop of minutes must show that it goes on."""
+
+    def print_now(text: str) -> None:
+        with capsys.disabled():
+            print(f"  {text}", flush=True)
+
+    return print_now
+
+
 async def test_no_event_is_lost_or_doubled_by_a_kill_of_each_part(breakable: Breakable) -> None:
-    await kill_loop(breakable, kills_of_each=1)
+    await kill_loop(breakable, kills_of_each=1, say=print)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-async def test_no_event_is_lost_or_doubled_by_twenty_kills_of_each_part(breakable: Breakable) -> None:
-    await kill_loop(breakable, kills_of_each=20)
+async def test_no_event_is_lost_or_doubled_by_twenty_kills_of_each_part(breakable: Breakable, say: Say) -> None:
+    await kill_loop(breakable, kills_of_each=20, say=say)
 
 
-async def kill_loop(breakable: Breakable, kills_of_each: int) -> None:
+async def kill_loop(breakable: Breakable, *, kills_of_each: int, say: Say) -> None:
     seed = int(os.environ.get("WP_FAULT_SEED") or random.randrange(2**32))
-    print(f"\n  WP_FAULT_SEED={seed}", flush=True)
+    say(f"WP_FAULT_SEED={seed}")
     system, operator = breakable.system, breakable.operator
     caller = await operator.caller()
-    striker = Striker(system, operator.connection)
+    striker = Striker(system, operator.connection, say)
     async with client(system.gateway_url, caller.token, timeout_seconds=20) as api:
         load = Load(api, RequestMaker(seed), RATE)
         stop = asyncio.Event()
@@ -58,11 +73,10 @@ async def kill_loop(breakable: Breakable, kills_of_each: int) -> None:
         await wait_until_applied(api, system.operator_dsn)
 
     ledger, org_id = load.ledger, caller.org_id
-    print(
-        f"  {len(ledger.sent)} requests begun, {load.begun_per_second:.0f}/s for {seconds:.0f} s; "
+    say(
+        f"{len(ledger.sent)} requests begun, {load.begun_per_second:.0f}/s for {seconds:.0f} s; "
         f"{ledger.promised_events()} events accepted, {len(ledger.unknown)} requests of unknown outcome; "
-        f"kills {dict(striker.kills())}; answers {dict(load.answers)}",
-        flush=True,
+        f"kills {dict(striker.kills())}; answers {dict(load.answers)}"
     )
     assert striker.kills() == dict.fromkeys(VICTIMS, kills_of_each)
     assert load.begun_per_second >= LEAST_RATE

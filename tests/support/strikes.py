@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from nats.aio.client import Client
@@ -56,6 +56,7 @@ class Striker:
 
     system: System
     connection: Client
+    say: Callable[[str], None]
     deaths: list[Death] = field(default_factory=list)
 
     async def carry_out(self, strikes: Sequence[Strike]) -> None:
@@ -69,7 +70,7 @@ class Striker:
             await self._start(strike.victims)
             self.deaths += [Death(victim, began, time.time()) for victim in strike.victims]
             away = time.time() - began
-            print(f"  strike {number}/{len(strikes)}: {' and '.join(strike.victims)}, away {away:.1f} s", flush=True)
+            self.say(f"strike {number}/{len(strikes)}: {' and '.join(strike.victims)}, away {away:.1f} s")
         self._require_all_alive()
 
     def kills(self) -> Counter[str]:

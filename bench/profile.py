@@ -1,4 +1,4 @@
-"""Where the gateway's and the projector's processor time goes while requests of 500 rows arrive, in words."""
+"""Where the processor time of gateway, quota and projector goes while requests of 500 rows arrive, in words."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from wepeople_embedded.child import Child
 from wepeople_provision.dsn import login_dsn
 
 SAMPLED = Path(__file__).with_name("sampled.py")
-SERVICES = ("gateway", "projector")
+SERVICES = ("gateway", "quota", "projector")
 
 
 async def measure_profiles(plan: Plan, tell: Tell) -> list[Finding]:
-    """The whole path at full load, with both services under the sampler."""
+    """The whole path at full load, with the services under the sampler."""
     async with running_ground() as ground:
-        tell("profile: gateway and projector under the sampler")
+        tell("profile: gateway, quota and projector under the sampler")
         files = {name: ground.state.path / f"{name}.samples.json" for name in SERVICES}
         for name, file in files.items():
             await ground.stop(name)
@@ -38,7 +38,7 @@ async def measure_profiles(plan: Plan, tell: Tell) -> list[Finding]:
 def _sampled(ground: Ground, name: str, file: Path) -> Child:
     """The service's process under the sampler."""
     environment = {"WEPEOPLE_NATS_URL": ground.system.nats.url, "WEPEOPLE_HTTP_PORT": str(ground.gateway_port)}
-    if name == "projector":
+    if name != "gateway":
         role = f"wepeople_{name}"
         environment["WEPEOPLE_POSTGRES_DSN"] = login_dsn(ground.system.admin_dsn, role, ground.system.passwords[role])
     command = [sys.executable, "-P", str(SAMPLED), f"wepeople_{name}", str(file)]

@@ -117,17 +117,6 @@ async def reader_dsn(fresh: Fresh) -> AsyncIterator[str]:
         await connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
-async def test_a_reader_sees_its_own_org_alone(fresh: Fresh, reader_dsn: str) -> None:
-    async with await AsyncConnection.connect(fresh.admin_dsn) as connection:
-        await connection.execute(
-            "INSERT INTO live_v1.workers (org_id, worker_id, in_directory, first_seen_at) "
-            "VALUES ('org_1', 'wrk_1', true, now()), ('org_2', 'wrk_2', true, now())"
-        )
-    assert await one(reader_dsn, "SELECT array_agg(worker_id) FROM live.workers") == ["wrk_1"]
-    assert await one(reader_dsn, "SELECT array_agg(org_id) FROM live.reader_orgs") == ["org_1"]
-    assert await one(fresh.dsn("operator"), "SELECT count(*) FROM live.workers") == 2
-
-
 async def test_a_reader_can_write_nothing_and_sees_no_service_schema(reader_dsn: str) -> None:
     with pytest.raises(ReadOnlySqlTransaction):
         await one(reader_dsn, "CREATE TEMPORARY TABLE t (a int)")

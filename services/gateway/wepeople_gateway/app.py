@@ -42,7 +42,8 @@ async def serve(settings: GatewaySettings) -> None:
         settings, principals, Budgets(asking, settings.gateways), Publisher(publishing, settings.publish_seconds)
     )
     under_way = UnderWay()
-    runner = GatewayRunner(make_app(handler, under_way, settings.docs_url), settings.docs_url)
+    around = (under_way.middleware, errors_middleware(settings.docs_url))
+    runner = GatewayRunner(make_app(handler), settings.docs_url, around)
     await runner.setup()
     site = web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024, reuse_port=None)
     try:
@@ -64,9 +65,9 @@ async def serve(settings: GatewaySettings) -> None:
     await close(publishing)
 
 
-def make_app(handler: IngestHandler, under_way: UnderWay, docs_url: str) -> web.Application:
+def make_app(handler: IngestHandler) -> web.Application:
     """The routes: the three of the guide, and nothing else."""
-    app = web.Application(middlewares=[under_way.middleware, errors_middleware(docs_url)])
+    app = web.Application()
     app.router.add_get("/api/v1/ingest/ping", handler.ping, allow_head=False)
     app.router.add_post("/api/v1/ingest/events", handler.events)
     app.router.add_post("/api/v1/ingest/snapshots", handler.snapshots)

@@ -4,10 +4,13 @@ Uses three names that aiohttp keeps to itself; tests/integration/test_gateway_ht
 upgrade that moves them is noticed.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from aiohttp.web_protocol import RequestHandler
 
 from wepeople_chassis.logging import get_logger
@@ -47,11 +50,15 @@ class _Connection(RequestHandler):
 
 
 class GatewayRunner(web.AppRunner):
-    """Runs the application on connections of the kind above; bodies reach the handler as sent, still compressed."""
+    """Runs the application on connections of the kind above; bodies reach the handler as sent, still compressed.
 
-    def __init__(self, app: web.Application, docs_url: str) -> None:
+    `around` are middlewares, the outermost first, for what aiohttp answers before those of an application, too.
+    """
+
+    def __init__(self, app: web.Application, docs_url: str, around: Sequence[Middleware]) -> None:
         super().__init__(app, access_log=None, auto_decompress=False, lingering_time=2.0, shutdown_timeout=0.3)
         self._connection_class = type("Connection", (_Connection,), {"docs_url": docs_url})
+        self._around = around
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()
@@ -63,6 +70,8 @@ class GatewayRunner(web.AppRunner):
                 return connection
 
         server.__class__ = Server
+        for middleware in reversed(self._around):
+            server.request_handler = partial(middleware, handler=server.request_handler)
         return server
 
 

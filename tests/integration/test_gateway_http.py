@@ -88,6 +88,30 @@ async def test_requests_sent_without_waiting_are_answered_in_their_order(system:
     assert statuses == [200, 202, 200, 202, 202]
 
 
+async def test_a_client_that_asks_before_it_sends_its_body_is_told_to_go_on(
+    system: RunningSystem, caller: Caller
+) -> None:
+    whole = request_bytes("POST", "/events", caller.token, BODY, Expect="100-continue")
+    async with wire(system.gateway_url) as connection:
+        await connection.send(whole[: -len(BODY)])
+        assert await connection.continues()
+        await connection.send(BODY)
+        assert (await connection.answer()).status == 202
+
+
+async def test_another_expectation_is_refused_in_the_error_shape(api: Client) -> None:
+    answer = await api.send("POST", "/events", BODY, {"Content-Type": "application/json", "Expect": "a miracle"})
+    refusal(answer, 400, "invalid_body")
+
+
+async def test_http_1_0_is_answered_and_its_connection_closed(system: RunningSystem, caller: Caller) -> None:
+    request = request_bytes("GET", "/ping", caller.token).replace(b"HTTP/1.1", b"HTTP/1.0")
+    async with wire(system.gateway_url) as connection:
+        await connection.send(request)
+        assert (await connection.answer()).status == 200
+        assert await connection.closed()
+
+
 async def test_a_connection_is_closed_when_the_client_asks_for_it(system: RunningSystem, caller: Caller) -> None:
     async with wire(system.gateway_url) as connection:
         await connection.send(request_bytes("GET", "/ping", caller.token, Connection="close"))

@@ -9,7 +9,9 @@ import pytest
 
 from tests.support.client import Answer, client, refusal
 from tests.support.operators import Operators, make_plan
+from tests.support.read_models import eventually
 from tests.support.system import RunningSystem
+from tests.support.wire import request_bytes, wire
 
 pytestmark = pytest.mark.usefixtures("unharmed")
 
@@ -67,6 +69,17 @@ async def test_a_refusal_costs_nothing(system: RunningSystem, operator: Operator
     assert count[429] > 0
     assert count[200] >= 10, f"a client above its rate is let through at its rate, not starved: {count}"
     assert count[200] <= 5 * 4
+
+
+async def test_a_key_just_refused_is_refused_again_before_its_body_is_sent(
+    system: RunningSystem, operator: Operators
+) -> None:
+    caller = await operator.caller(requests_per_second=1)
+    head = request_bytes("POST", "/events", caller.token, Content_Length="9000000")
+    async with wire(system.gateway_url) as connection, client(system.gateway_url, caller.token) as eager:
+        await eventually(eager.ping, lambda answer: answer.status == 429)
+        await connection.send(head)
+        refusal(await connection.answer(timeout_seconds=5), 429, "rate_limited")
 
 
 async def test_an_orgs_rate_is_shared_by_its_keys_and_named_as_the_scope(

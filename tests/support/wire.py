@@ -26,6 +26,11 @@ class Wire:
         """Say that nothing more comes."""
         self._writer.write_eof()
 
+    async def continues(self, timeout_seconds: float = 10.0) -> bool:
+        """Whether the server asks for the body of a request that expected it to."""
+        async with asyncio.timeout(timeout_seconds):
+            return (await self._reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+
     async def answer(self, timeout_seconds: float = 10.0) -> Answer:
         """The next response; `asyncio.IncompleteReadError` when the connection ends first."""
         async with asyncio.timeout(timeout_seconds):

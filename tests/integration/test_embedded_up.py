@@ -139,6 +139,20 @@ async def test_ctrl_c_stops_every_process_within_ten_seconds(running: UpProcess)
     assert await gone(descendants, timeout_seconds=0)
 
 
+async def test_a_second_ctrl_c_kills_what_does_not_stop(running: UpProcess) -> None:
+    descendants = running.descendants()
+    stuck = next(p for p in descendants if "wepeople_gateway" in p.cmdline())
+    stuck.suspend()
+    running.send(signal.SIGINT)
+    while "Stopping" not in running.output:
+        await asyncio.sleep(0.01)
+    started = time.monotonic()
+    running.send(signal.SIGINT)
+    assert await running.wait_ended() == 0
+    assert time.monotonic() - started < 3
+    assert await gone(descendants, timeout_seconds=1)
+
+
 async def test_a_service_that_dies_ends_the_run_with_its_name_code_and_log(running: UpProcess, state_dir: Path) -> None:
     descendants = running.descendants()
     victim = next(p for p in descendants if "wepeople_projector" in p.cmdline())

@@ -40,7 +40,7 @@ class UpProcess:
     def output(self) -> str:
         return self._output.read_text()
 
-    async def wait_ready(self, timeout_seconds: float = 30.0) -> None:
+    async def wait_ready(self, timeout_seconds: float = 60.0) -> None:
         """Return once its screen is there."""
         deadline = time.monotonic() + timeout_seconds
         while RUNNING not in self.output:

@@ -13,7 +13,7 @@ from wepeople_embedded.child import Child, ChildFailed
 
 MAX_PAYLOAD_BYTES = 12 * 1024 * 1024
 MAX_PENDING_BYTES = 128 * 1024 * 1024
-_START_SECONDS = 20.0
+_START_SECONDS = 60.0
 _POLL_SECONDS = 0.03
 
 
@@ -77,7 +77,7 @@ port: {port}
 max_payload: {MAX_PAYLOAD_BYTES}
 max_pending: {MAX_PENDING_BYTES}
 jetstream {{
-  store_dir: {json.dumps(str(store))}
+  store_dir: {json.dumps(str(store), ensure_ascii=False)}
   sync_interval: always
 }}
 """

@@ -15,7 +15,7 @@ from wepeople_embedded.ports import HOST
 from wepeople_provision.dsn import login_dsn
 
 START_ORDER = ("auth", "quota", "projector", "gateway")
-READY_SECONDS = 20.0
+READY_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 
 
@@ -24,13 +24,12 @@ class ServiceProcess:
 
     def __init__(self, name: str, settings: Mapping[str, str], log_path: Path) -> None:
         self.name = name
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith("WEPEOPLE_")}
         self.child = Child(
             name,
             # -P: a file in the current directory must not stand in for a module.
             [sys.executable, "-P", "-m", f"wepeople_{name}"],
             log_path=log_path,
-            environment={**inherited, **settings},
+            environment={**os.environ, **settings},
         )
 
     def start(self) -> None:

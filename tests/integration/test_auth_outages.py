@@ -166,12 +166,14 @@ async def test_commands_that_nats_dies_under_leave_every_fact_in_the_stream_once
 ) -> None:
     """Orgs and apps are made as fast as they can be while the server is killed three times."""
     made: list[str] = []
+    soon = partial(auth.command, timeout_seconds=1.0)
 
     async def make(worker: int) -> None:
         for number in itertools.count():
             try:
-                org = await auth.command("create_org", CreateOrg(name=f"{worker}-{number}"), Org)
-                made.append((await auth.command("create_app", CreateApp(org_id=org.org_id, slug="ci"), App)).app_id)
+                org = await soon("create_org", CreateOrg(name=f"{worker}-{number}"), Org)
+                app = await soon("create_app", CreateApp(org_id=org.org_id, slug="ci"), App)
+                made.append(app.app_id)
             except (Refused, Unavailable):
                 await asyncio.sleep(0.02)
 

@@ -30,8 +30,8 @@ class Auth:
     async def authenticate(self, token: str) -> Principal:
         return await call(self.connection, AUTHENTICATE, Authenticate(token=token), Principal)
 
-    async def command(self, name: str, request: BaseModel, ok: type[T]) -> T:
-        return await call(self.connection, auth_command(name), request, ok, timeout_seconds=10)
+    async def command(self, name: str, request: BaseModel, ok: type[T], *, timeout_seconds: float = 10.0) -> T:
+        return await call(self.connection, auth_command(name), request, ok, timeout_seconds=timeout_seconds)
 
     async def org(self, name: str = "Acme", plan: str = "standard") -> Org:
         return await self.command("create_org", CreateOrg(name=name, plan=plan), Org)

@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 
+from faststream.nats import NatsBroker
 from nats.aio.client import Client
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -13,7 +14,7 @@ from wepeople_auth.directory.handlers import serve_directory_commands
 from wepeople_auth.directory.outbox import Outbox
 from wepeople_auth.keys.authenticator import Authenticator
 from wepeople_auth.keys.commands import KeyCommands
-from wepeople_auth.keys.handlers import serve_authentication, serve_key_commands
+from wepeople_auth.keys.handlers import AuthenticationHandlers, serve_key_commands
 from wepeople_auth.keys.hashing import Hashing
 from wepeople_auth.keys.matching import Matching
 from wepeople_auth.keys.revocation import Revocations
@@ -21,10 +22,10 @@ from wepeople_auth.keys.states import KeyStates
 from wepeople_auth.keys.store import KeyStore
 from wepeople_auth.settings import AuthSettings
 from wepeople_chassis.broker import BROKER_DOWN, serve_ready, wait_for_stop_signal
-from wepeople_chassis.postgres import make_pool
+from wepeople_chassis.postgres import Pool, make_pool
 from wepeople_chassis.rpc import make_broker
 
-_STOP_SECONDS = 1.5
+_STOP_SECONDS = 1.0
 _LOOK_SECONDS = 1.0
 
 
@@ -59,21 +60,31 @@ async def _work(settings: AuthSettings) -> None:
         connection = await broker.connect()
         await pool.open()
         await wait_for_schema(pool)
-        store = KeyStore(pool)
-        revocations = Revocations(connection, states)
-        outbox = Outbox(pool, connection)
-        serve_authentication(broker, Authenticator(store, Matching(hashing), states), revocations)
-        serve_key_commands(broker, KeyCommands(store, hashing, revocations))
-        serve_directory_commands(broker, DirectoryCommands(pool, outbox))
-        await broker.start()
-        await serve_ready(connection, "auth")
-        await _send_facts_until_closed(outbox, connection)
+        await _answer(broker, connection, pool, hashing, states)
     finally:
         with suppress(*BROKER_DOWN):
             async with asyncio.timeout(_STOP_SECONDS):
                 await broker.stop()
         await pool.close(_STOP_SECONDS)
         hashing.close()
+
+
+async def _answer(broker: NatsBroker, connection: Client, pool: Pool, hashing: Hashing, states: KeyStates) -> None:
+    """Serve every subject of auth's, and send its facts."""
+    store = KeyStore(pool)
+    revocations = Revocations(connection, states)
+    outbox = Outbox(pool, connection)
+    authenticator = Authenticator(store, Matching(hashing), states)
+    authentication = AuthenticationHandlers(broker, authenticator, revocations)
+    authentication.subscribe()
+    serve_key_commands(broker, KeyCommands(store, hashing, revocations))
+    serve_directory_commands(broker, DirectoryCommands(pool, outbox))
+    await broker.start()
+    await serve_ready(connection, "auth")
+    try:
+        await _send_facts_until_closed(outbox, connection)
+    finally:
+        await authentication.finish(_STOP_SECONDS)
 
 
 async def _send_facts_until_closed(outbox: Outbox, connection: Client) -> None:

@@ -1,12 +1,14 @@
 """Where keys are asked for over NATS."""
 
-import secrets
+import asyncio
 
 from faststream.nats import NatsBroker
 
 from wepeople_auth.keys.authenticator import Authenticator
 from wepeople_auth.keys.commands import KeyCommands
 from wepeople_auth.keys.revocation import Revocations
+from wepeople_auth.refusals import unavailable
+from wepeople_chassis.rpc import error_reply
 from wepeople_contracts.rpc import (
     Authenticate,
     CreateKey,
@@ -24,38 +26,62 @@ from wepeople_contracts.subjects import AUTHENTICATE, KEY_REVOKED, auth_command
 QUEUE = "auth"
 """All auth processes share the work."""
 
-SLOW_WORKERS = 64
 COMMAND_WORKERS = 8
 
+SLOW_ANSWERS = 512
+"""So many requests may wait for Postgres or bcrypt in one process; more are told at once that it is busy."""
 
-def serve_authentication(broker: NatsBroker, authenticator: Authenticator, revocations: Revocations) -> None:
-    """Answer who holds a token, and hear of revocations, on one connection.
 
-    Two lanes: `max_workers` more than halves what FastStream handles per second, but without it one bcrypt would
-    hold everybody up. So the fast lane answers from memory, one message after the other, and hands what takes longer
-    to this process's slow lane. One connection keeps order: who asks after the broadcast is answered after it.
+class AuthenticationHandlers:
+    """Answers who holds a token, and hears of revocations, on one connection.
+
+    FastStream handles a subject's messages one after the other, and with `max_workers` less than half as many a
+    second. So what memory answers is answered in turn, and what takes longer goes on as a task that replies later.
+    One connection keeps order: who asks after a revocation's broadcast is answered after it.
     """
-    slow_lane = f"_INBOX.auth.{secrets.token_hex(8)}"
 
-    @broker.subscriber(AUTHENTICATE, queue=QUEUE)
-    async def authenticate(request: Authenticate) -> Reply[Principal] | None:
-        principal = authenticator.recall(request.token)
+    def __init__(self, broker: NatsBroker, authenticator: Authenticator, revocations: Revocations) -> None:
+        self._broker = broker
+        self._authenticator = authenticator
+        self._revocations = revocations
+        self._slow: set[asyncio.Task[None]] = set()
+
+    def subscribe(self) -> None:
+        """Serve from the broker's start on."""
+        self._broker.subscriber(AUTHENTICATE, queue=QUEUE)(self._authenticate)
+        self._broker.subscriber(KEY_REVOKED)(self._key_revoked)
+
+    async def finish(self, timeout_seconds: float) -> None:
+        """Before the broker stops: let the slow answers go out."""
+        if self._slow:
+            await asyncio.wait(self._slow, timeout=timeout_seconds)
+
+    async def _authenticate(self, request: Authenticate) -> Reply[Principal] | None:
+        principal = self._authenticator.recall(request.token)
         if principal is not None:
             return Reply[Principal](ok=principal)
+        if len(self._slow) >= SLOW_ANSWERS:
+            raise unavailable("Auth has too many keys to check at once. Try again in a second.")
         # From the context: as a parameter, the message makes FastStream four times slower.
-        message = broker.context.get_local("message")
-        await broker.publish(request, slow_lane, reply_to=message.reply_to)
-        # Without it FastStream would reply None.
+        message = self._broker.context.get_local("message")
+        if not message.reply_to:
+            return None
+        task = asyncio.create_task(self._answer_slowly(request.token, message.reply_to))
+        self._slow.add(task)
+        task.add_done_callback(self._slow.discard)
+        # Without a place to reply to, FastStream does not reply None.
         message.reply_to = ""
         return None
 
-    @broker.subscriber(slow_lane, max_workers=SLOW_WORKERS)
-    async def authenticate_slowly(request: Authenticate) -> Reply[Principal]:
-        return Reply[Principal](ok=await authenticator.authenticate(request.token))
+    async def _answer_slowly(self, token: str, reply_to: str) -> None:
+        try:
+            reply = Reply[Principal](ok=await self._authenticator.authenticate(token))
+        except Exception as error:
+            reply = error_reply(error)
+        await self._broker.publish(reply, reply_to)
 
-    @broker.subscriber(KEY_REVOKED)
-    async def key_revoked(fact: KeyRevoked) -> None:
-        revocations.hear(fact)
+    async def _key_revoked(self, fact: KeyRevoked) -> None:
+        self._revocations.hear(fact)
 
 
 def serve_key_commands(broker: NatsBroker, commands: KeyCommands) -> None:

@@ -20,9 +20,8 @@ TABLES = ("orgs", "workers", "identifiers", "identity_conflicts", "timeline", "l
 class Projecting:
     """The read models' side of a system: a stream to store messages in, and a projector that follows it."""
 
-    def __init__(self, connection: Client, projector_dsn: str, admin_dsn: str, process: ServiceProcess) -> None:
+    def __init__(self, connection: Client, admin_dsn: str, process: ServiceProcess) -> None:
         self.connection = connection
-        self.projector_dsn = projector_dsn
         self.admin_dsn = admin_dsn
         self.process = process
 
@@ -74,7 +73,7 @@ async def running_projector(
     process.start()
     try:
         await process.wait_ready(connection)
-        yield Projecting(connection, projector_dsn, admin_dsn, process)
+        yield Projecting(connection, admin_dsn, process)
     finally:
         await process.kill()
         await connection.close()

@@ -4,6 +4,7 @@ import asyncio
 import gc
 
 import psycopg
+from nats.aio.client import Client
 
 from wepeople_chassis.broker import BROKER_DOWN, close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
@@ -13,6 +14,7 @@ from wepeople_chassis.stream import StreamError
 from wepeople_contracts.subjects import PARTITIONS
 from wepeople_projector.runner import PartitionRunner
 from wepeople_projector.settings import ProjectorSettings
+from wepeople_projector.tasks import end, run_together
 
 log = get_logger(__name__)
 
@@ -29,29 +31,28 @@ async def run() -> None:
     configure_logging(SERVICE, settings.log_level)
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
+    try:
+        await run_together(asyncio.create_task(wait_for_stop_signal()), asyncio.create_task(project(settings)))
+    except (StreamError, psycopg.Error, *BROKER_DOWN) as error:
+        raise SystemExit(f"The projector cannot go on: {error}") from error
+    log.info("stopped")
+
+
+async def project(settings: ProjectorSettings) -> None:
+    """Keep every partition's read models up to date; raises what makes that impossible."""
     pool = make_pool(settings.postgres_dsn, SERVICE, max_size=POOL_CONNECTIONS)
     await pool.open()
     stream = await connect(settings.nats_url, f"wepeople-{SERVICE}")
     runners = [PartitionRunner(partition, stream, pool) for partition in range(PARTITIONS)]
-
-    async def answer_when_loaded() -> None:
-        await asyncio.gather(*(runner.loaded.wait() for runner in runners))
-        await serve_ready(stream, SERVICE)
-
-    tasks = [asyncio.create_task(runner.run()) for runner in runners]
-    stop = asyncio.create_task(wait_for_stop_signal())
-    ready = asyncio.create_task(answer_when_loaded())
+    ready = asyncio.create_task(_answer_when_loaded(stream, runners))
     try:
-        await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()
-    except (StreamError, psycopg.Error, *BROKER_DOWN) as error:
-        raise SystemExit(f"The projector cannot go on: {error}") from error
+        await run_together(*(asyncio.create_task(runner.run()) for runner in runners))
     finally:
-        for task in (*tasks, stop, ready):
-            task.cancel()
-        await asyncio.gather(*tasks, stop, ready, return_exceptions=True)
+        await end([ready])
         await close(stream)
         await pool.close()
-        log.info("stopped")
+
+
+async def _answer_when_loaded(stream: Client, runners: list[PartitionRunner]) -> None:
+    await asyncio.gather(*(runner.loaded.wait() for runner in runners))
+    await serve_ready(stream, SERVICE)

@@ -22,6 +22,7 @@ from wepeople_projector.decode import Decoded, Fact, Request, decode, park
 from wepeople_projector.fold import Changeset, Fold
 from wepeople_projector.memory import Memory
 from wepeople_projector.projections.workers.table import find_bindings
+from wepeople_projector.tasks import run_together
 from wepeople_projector.write import refused_data, unfit_for_jsonb, will_pass, write
 
 log = get_logger(__name__)
@@ -102,12 +103,10 @@ class PartitionRunner:
         self.loaded.set()
         prepared: asyncio.Queue[Prepared] = asyncio.Queue()
         room = asyncio.Semaphore(BATCHES_IN_FLIGHT)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._prepare(reader, memory, position, prepared, room))
-                tasks.create_task(self._write(memory, position, prepared, room))
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from failed.exceptions[0].__cause__
+        await run_together(
+            asyncio.create_task(self._prepare(reader, memory, position, prepared, room)),
+            asyncio.create_task(self._write(memory, position, prepared, room)),
+        )
 
     async def _prepare(
         self,

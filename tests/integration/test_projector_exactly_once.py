@@ -1,0 +1,203 @@
+"""Whatever dies or fights, every event is in the read models once, and they are the same as those of a rebuild."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from psycopg import AsyncConnection
+
+from tests.support.fresh import Fresh
+from tests.support.projecting import TABLES, Projecting, projector_process, running_projector
+from tests.support.read_models import eventually
+from tests.support.stored import envelope, founded, imported, raw
+from wepeople_contracts.directory import DirectoryFact
+from wepeople_contracts.envelope import Envelope
+from wepeople_contracts.ids import new_id
+from wepeople_embedded.services import ServiceProcess
+
+Message = Envelope | DirectoryFact
+
+
+@pytest.fixture
+async def projecting(fresh: Fresh, tmp_path: Path) -> AsyncIterator[Projecting]:
+    async with running_projector(fresh.nats_url, fresh.dsn("projector"), fresh.admin_dsn, tmp_path) as running:
+        yield running
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A history of several orgs, drawn from a seed: founding facts, then requests of all kinds, and imports."""
+
+    foundings: list[Message]
+    messages: list[Message]
+
+    def event_ids(self) -> list[str]:
+        """The ids of every event in it."""
+        requests = [m for m in self.messages if isinstance(m, Envelope) and m.kind == "events"]
+        return sorted(row.event_id for request in requests for row in request.accepted)
+
+
+def history(seed: int, length: int) -> History:
+    choose = random.Random(seed)
+    orgs = [new_id("org") for _ in range(5)]
+    return History([founded(org) for org in orgs], [_message(choose, choose.choice(orgs)) for _ in range(length)])
+
+
+def _message(choose: random.Random, org: str) -> Message:
+    kind = choose.choices(("events", "snapshot", "import"), (8, 2, 1))[0]
+    if kind == "import":
+        return imported(org, *((f"m{choose.randrange(40)}@x.com", f"name {choose.random()}") for _ in range(5)))
+    app = choose.choice(("app_1", "app_2"))
+    fields = {"eventType": "deploy.shipped", "category": "code", "metadata": {"n": choose.random()}}
+    if kind == "snapshot":
+        fields = {"snapshotType": choose.choice("ab"), "metrics": {"n": choose.random()}}
+    rows = [raw(fields | {"actor": _actor(choose)}) for _ in range(choose.choice((1, 20)) if kind == "events" else 1)]
+    return envelope(org, rows, app_id=app, slug=app[-1], kind="snapshot" if kind == "snapshot" else "events")
+
+
+def _actor(choose: random.Random) -> dict[str, str]:
+    names = {
+        "workerId": "wrk_nobody",
+        "externalId": f"e{choose.randrange(40)}",
+        "email": f"M{choose.randrange(40)}@x.com",
+    }
+    kept = choose.choices((("externalId",), ("email",), ("externalId", "email"), tuple(names)), (4, 3, 3, 1))[0]
+    return {name: names[name] for name in kept}
+
+
+async def all_applied(projecting: Projecting, last: int) -> None:
+    """Wait until every partition has passed this sequence; an idle one says so every few seconds."""
+    await eventually(
+        lambda: projecting.rows("SELECT count(*) FROM live_v1.checkpoint WHERE sequence >= %(last)s", last=last),
+        lambda found: found[0]["count"] == 16,
+        within_seconds=40,
+        what=f"all partitions past {last}",
+    )
+
+
+async def expect_exactly(projecting: Projecting, expected: History) -> None:
+    """The timeline holds the history's events, each once, and nothing was put aside."""
+    found = await projecting.rows("SELECT event_id FROM live_v1.timeline ORDER BY event_id")
+    assert [row["event_id"] for row in found] == expected.event_ids()
+    assert await projecting.rows("SELECT * FROM live_v1.parked") == []
+
+
+async def rebuild(fresh: Fresh, projecting: Projecting, directory: Path, last: int) -> dict[str, list[str]]:
+    """Empty everything, let a new projector begin at the stream's first message, and return what it makes."""
+    await projecting.process.kill()
+    names = ", ".join(f"live_v1.{table}" for table in (*TABLES, "checkpoint"))
+    await execute(fresh.dsn("projector"), f"TRUNCATE {names}")
+    again = projector_process(fresh.nats_url, fresh.dsn("projector"), directory, "again")
+    again.start()
+    try:
+        await all_applied(projecting, last)
+        return await projecting.tables()
+    finally:
+        await again.stop()
+
+
+async def _log(process: ServiceProcess) -> str:
+    return process.child.log_path.read_text()
+
+
+async def execute(dsn: str, statement: str) -> None:
+    async with await AsyncConnection.connect(dsn) as connection:
+        await connection.execute(statement.encode())
+
+
+async def test_killed_again_and_again_it_applies_every_event_once_and_a_rebuild_gives_identical_rows(
+    fresh: Fresh, projecting: Projecting, tmp_path: Path
+) -> None:
+    drawn = history(seed=1, length=400)
+    await projecting.store(*drawn.foundings)
+    choose, done = random.Random(2), asyncio.Event()
+
+    async def kill_until_done() -> int:
+        kills = 0
+        while not done.is_set():
+            await asyncio.sleep(choose.uniform(0.7, 1.6))
+            await projecting.process.kill()
+            projecting.process.start()
+            kills += 1
+        return kills
+
+    killer = asyncio.create_task(kill_until_done())
+    last = 0
+    for message in drawn.messages:
+        last = await projecting.store(message)
+        await asyncio.sleep(0.02)
+    done.set()
+    assert await killer >= 4
+    await all_applied(projecting, last)
+    await expect_exactly(projecting, drawn)
+    live = await projecting.tables()
+    assert live["workers"]
+    assert live["identity_conflicts"]
+    assert live["latest_snapshots"]
+    assert await rebuild(fresh, projecting, tmp_path, last) == live
+
+
+async def test_a_second_writer_is_fenced_and_both_go_on(fresh: Fresh, projecting: Projecting, tmp_path: Path) -> None:
+    rival = projector_process(fresh.nats_url, fresh.dsn("projector"), tmp_path, "rival")
+    rival.start()
+    try:
+        await eventually(lambda: _log(rival), lambda log: '"event": "ready"' in log)
+        drawn = history(seed=3, length=150)
+        await projecting.store(*drawn.foundings)
+        last = await projecting.store(*drawn.messages)
+        await all_applied(projecting, last)
+        await expect_exactly(projecting, drawn)
+        assert '"event": "fenced"' in await _log(projecting.process) + await _log(rival)
+        assert projecting.process.child.is_running
+        assert rival.child.is_running
+    finally:
+        await rival.stop()
+
+
+async def test_lost_database_connections_cost_nothing(projecting: Projecting) -> None:
+    drawn = history(seed=4, length=120)
+    await projecting.store(*drawn.foundings)
+    last = 0
+    for number, message in enumerate(drawn.messages):
+        last = await projecting.store(message)
+        if number % 20 == 0:
+            await projecting.rows(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE usename = 'wepeople_projector' AND datname = current_database()"
+            )
+    await all_applied(projecting, last)
+    await expect_exactly(projecting, drawn)
+
+
+async def test_an_idle_partition_follows_the_end_of_the_stream(projecting: Projecting) -> None:
+    drawn = history(seed=5, length=10)
+    await projecting.store(*drawn.foundings)
+    last = await projecting.store(*drawn.messages)
+    await all_applied(projecting, last)
+    untouched = await projecting.rows("SELECT sequence FROM live_v1.checkpoint WHERE message_sequence = 0")
+    assert len(untouched) >= 11
+    assert all(row["sequence"] >= last for row in untouched)
+
+
+async def test_it_stops_and_says_what_to_do_when_the_stream_is_another_one(
+    fresh: Fresh, projecting: Projecting, tmp_path: Path
+) -> None:
+    org = new_id("org")
+    await projecting.stored_and_applied(founded(org), envelope(org, [raw({"eventType": "x", "category": "c"})]))
+    await projecting.process.stop()
+    for change, message in (
+        ("message_id = 'another'", "Restore that stream from its backup"),
+        ("stream_identity = '2020-01-01T00:00:00Z'", "restore the old stream, or rebuild"),
+    ):
+        await execute(fresh.dsn("projector"), f"UPDATE live_v1.checkpoint SET {change}")
+        again = projector_process(fresh.nats_url, fresh.dsn("projector"), tmp_path, "again")
+        again.start()
+        assert await again.child.wait(timeout_seconds=20) == 1
+        assert message in again.child.log_tail()[-1]
+
+
+async def test_it_stops_within_five_seconds_with_code_0(projecting: Projecting) -> None:
+    assert await projecting.process.stop(timeout_seconds=5) == 0

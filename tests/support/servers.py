@@ -1,6 +1,7 @@
 """Real servers for the tests, by WP_TEST_SERVERS: `embedded` (default), `containers` or `external`.
 
-A mode that was asked for and cannot run is a failure, never a skip.
+External servers are changed and emptied by the tests. A mode that was asked for and cannot run is a failure, never a
+skip.
 """
 
 import os

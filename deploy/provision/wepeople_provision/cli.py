@@ -18,7 +18,7 @@ def provision() -> None:
     Reads WEPEOPLE_NATS_URL, WEPEOPLE_ADMIN_DSN (a superuser of the database) and WEPEOPLE_ROLE_PASSWORDS_FILE (JSON).
     """
     settings = load_settings(ProvisionSettings)
-    configure_logging("provision", settings.log_level)
+    configure_logging("provision", "ERROR")
     try:
         passwords = read_passwords(settings.role_passwords_file)
         done = asyncio.run(provision_everything(settings.nats_url, settings.admin_dsn, passwords))

@@ -46,5 +46,7 @@ async def provision_nats(nats_url: str) -> list[str]:
                 return await provision_stream(connection)
             finally:
                 await connection.close()
+    except TimeoutError as error:
+        raise ProvisionError(f"NATS does not answer at {nats_url}; {NATS_SECONDS:.0f} s were not enough.") from error
     except BROKER_DOWN as error:
         raise ProvisionError(f"NATS at {nats_url} does not answer as it should: {error!r}") from error

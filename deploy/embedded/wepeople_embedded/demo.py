@@ -10,13 +10,16 @@ from pydantic.alias_generators import to_camel
 
 from wepeople_chassis.broker import connect
 from wepeople_chassis.rpc import call
+from wepeople_contracts.ids import key_public_id
 from wepeople_contracts.rpc import (
     App,
     AppList,
     CreateApp,
     CreateKey,
     CreateOrg,
+    KeyList,
     ListApps,
+    ListKeys,
     NewKey,
     Nothing,
     Org,
@@ -56,12 +59,15 @@ class Demo(BaseModel):
 
 
 async def make_demo(state: StateDir, *, gateway_url: str, nats_url: str, admin_dsn: str, reader_password: str) -> Demo:
-    """Find or create the demo org, app, key and reader, and write `demo.json`; a key of an earlier run is kept."""
+    """Find or create the demo org, app, key and reader, and write `demo.json`.
+
+    The key of an earlier run is kept unless it was revoked. `Refused` or `Unavailable` when auth does not do its part.
+    """
     connection = await connect(nats_url, "wepeople-demo")
     try:
         org = await _find_or_create_org(connection)
         app = await _find_or_create_app(connection, org.org_id)
-        api_key = state.read(DEMO_FILE).get("apiKey") or await _create_key(connection, app.app_id)
+        api_key = await _keep_or_create_key(connection, app.app_id, state.read(DEMO_FILE).get("apiKey", ""))
     finally:
         await connection.close()
     await create_reader(admin_dsn, DEMO_READER, reader_password, org.org_id)
@@ -94,7 +100,10 @@ async def _find_or_create_app(connection: Client, org_id: str) -> App:
     return await call(connection, auth_command("create_app"), request, App)
 
 
-async def _create_key(connection: Client, app_id: str) -> str:
+async def _keep_or_create_key(connection: Client, app_id: str, remembered: str) -> str:
+    known = await call(connection, auth_command("list_keys"), ListKeys(app_id=app_id), KeyList)
+    if any(key.key_id == key_public_id(remembered) and key.revoked_at is None for key in known.keys):
+        return remembered
     return (await call(connection, auth_command("create_key"), CreateKey(app_id=app_id, name="demo"), NewKey)).token
 
 

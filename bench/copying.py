@@ -16,7 +16,7 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 SCHEMA = "bench_copy"
-TABLES = ("workers", "identifiers", "worker_connections", "timeline")
+NOT_READ_MODELS = ("checkpoint", "orgs", "parked")
 _JSONB = psycopg.adapters.types["jsonb"].oid
 
 
@@ -50,8 +50,9 @@ class BareCopy:
             database.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
             self.transactions = _one(database, "SELECT count(DISTINCT xmin::text) FROM live_v1.timeline")
             self.timeline_rows = _one(database, "SELECT count(*) FROM live_v1.timeline")
-            tables = [_parts(database, table, self.transactions) for table in TABLES]
-        self._parts = [list(parts) for parts in zip(*tables, strict=True)]
+            self._tables = _tables_with_rows(database)
+            parts = [_parts(database, table, self.transactions) for table in self._tables]
+        self._parts = [list(of_transaction) for of_transaction in zip(*parts, strict=True)]
 
     def copy_rows(self) -> float:
         """Timeline rows/s when psycopg packs each row."""
@@ -70,7 +71,7 @@ class BareCopy:
     def _timed(self, write: Callable[[Copy, Part], None]) -> float:
         with psycopg.connect(self._dsn, autocommit=True) as database:
             database.adapters.register_dumper(str, RawJsonDumper)
-            tables = sql.SQL(", ").join(sql.Identifier(SCHEMA, table) for table in TABLES)
+            tables = sql.SQL(", ").join(sql.Identifier(SCHEMA, table) for table in self._tables)
             database.execute(sql.SQL("TRUNCATE {}").format(tables))
             database.execute("CHECKPOINT")
             started_at = time.monotonic()
@@ -80,6 +81,13 @@ class BareCopy:
                         with cursor.copy(part.statement) as copy:
                             write(copy, part)
             return self.timeline_rows / (time.monotonic() - started_at)
+
+
+def _tables_with_rows(database: Connection) -> list[str]:
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = 'live_v1' AND tablename <> ALL(%s) ORDER BY tablename"
+    names = [name for (name,) in database.execute(query, [list(NOT_READ_MODELS)]).fetchall()]
+    count = sql.SQL("SELECT count(*) FROM {}")
+    return [name for name in names if _one(database, count.format(sql.Identifier("live_v1", name)))]
 
 
 def _parts(database: Connection, table: str, count: int) -> list[Part]:

@@ -79,13 +79,13 @@ def _shapes(rounds: int, seconds: float, beside: int, beside_seconds: float) -> 
 
 
 WHOLE = Plan(
-    shapes=_shapes(7, 3.0, 3, 2.0),
+    shapes=_shapes(6, 2.5, 3, 1.5),
     path_rounds=3,
     path_seconds=8.0,
     lag_seconds=15.0,
-    backlog_requests=400,
-    projector_rounds=5,
-    strangers_rounds=3,
+    backlog_requests=300,
+    projector_rounds=4,
+    strangers_rounds=2,
     calls=2000,
     profile_seconds=12.0,
     keys=32,

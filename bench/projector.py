@@ -25,17 +25,18 @@ _BACKLOG_SECONDS = 120.0
 async def measure_projector(plan: Plan, tell: Tell) -> list[Finding]:
     """Two backlogs: of an org's usual people, and of nothing but strangers, each of whom becomes a worker."""
     findings: list[Finding] = []
-    for name, bodies, rounds, bound in (
-        (f"{BODIES * ROWS:,} people", BODIES, plan.projector_rounds, BOUND),
-        ("every event of a stranger", plan.backlog_requests, plan.strangers_rounds, None),
+    half = plan.backlog_requests // 2
+    for name, requests, bodies, rounds, bound in (
+        (f"{BODIES * ROWS:,} people", plan.backlog_requests, BODIES, plan.projector_rounds, BOUND),
+        ("every event of a stranger", half, half, plan.strangers_rounds, None),
     ):
         async with (
             running_ground() as ground,
             await AsyncConnection.connect(ground.system.admin_dsn, autocommit=True) as database,
         ):
             await ground.stop("projector")
-            tell(f"projector, {name}: {plan.backlog_requests * ROWS:,} events into the stream")
-            await run_load(_backlog(ground, plan.backlog_requests, bodies))
+            tell(f"projector, {name}: {requests * ROWS:,} events into the stream")
+            await run_load(_backlog(ground, requests, bodies))
             findings += await _rounds(Rounds(ground, database, name, rounds), bound, tell)
     return findings
 

@@ -139,10 +139,10 @@ guide's own event (220 bytes of JSON), alone or with its metadata filled up to 1
   metadata), 64 for requests of one; each has one request open at a time. Processor time is user and system time of
   the gateway's process, divided by the rows it answered.
 - **projector**: a backlog in the stream, read models empty; rows of the timeline per second from the first commit to
-  the last, so that the start of the process does not count. The bare limit copies the same final rows (timeline,
-  workers, identifiers, connections) into identical tables with the same indexes in as many transactions. *Row by row*
+  the last, so that the start of the process does not count. The bare limit copies the same final rows, the
+  workers' and identifiers' included, into identical tables with the same indexes in as many transactions. *Row by row*
   means Python values that psycopg packs with `set_types`; *ready-made bytes* means that nothing is packed at all: what
-  Postgres itself takes. The backlog of strangers makes each event found a worker, which writes four rows for one.
+  Postgres itself takes. The backlog of strangers makes each event found a worker, which writes several rows for one.
 - **whole path**: gateway, auth, quota, projector, both servers and the load generator share the machine's cores. The
   clock runs from the first request until the last row can be read in `live.timeline`, and the rows are counted there.
 - **lag**: from the moment that the whole 202 had arrived at the client until a look at the database saw its rows (the

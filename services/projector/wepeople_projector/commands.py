@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from wepeople_chassis.operator import Operator, operator_connection, run, show, stderr
+from wepeople_chassis.operator import Operator, fail, operator_connection, run, show, stderr
+from wepeople_chassis.stream import StreamError
 from wepeople_projector.reading import find_org, find_worker, read_models, rows
 from wepeople_projector.status import collect_status
 
@@ -42,8 +43,11 @@ def show_status(as_json: bool) -> None:
     """How the running system is."""
 
     async def work(operator: Operator) -> None:
-        async with operator_connection(operator) as connection:
-            status = await collect_status(operator, connection)
+        try:
+            async with operator_connection(operator) as connection:
+                status = await collect_status(operator, connection)
+        except StreamError as error:
+            fail(f"The stream cannot be read: {error}. Is the system provisioned?", 1)
         if as_json:
             print(status.model_dump_json(indent=2))
             return

@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from pydantic import BaseModel
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from wepeople_chassis.broker import BROKER_DOWN, connect
 from wepeople_chassis.rpc import Refused, Unavailable
@@ -97,9 +98,10 @@ def show(
         stdout.print(empty)
         return
     # Ids are there to be copied: a cell is folded, never cut, and a pipe has all the room it wants.
+    # It is data, so square brackets in it are not markup.
     table = Table(*(Column(column, overflow="fold") for column in columns))
     for value in values:
-        table.add_row(*(_cell(value.get(column)) for column in columns))
+        table.add_row(*(Text(_cell(value.get(column))) for column in columns))
     stdout.print(table)
 
 

@@ -28,7 +28,6 @@ from tests.support.verdict import (
 RATE = 110.0
 LEAST_RATE = 100.0
 
-
 Say = Callable[[str], None]
 
 
@@ -44,17 +43,18 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
 
 async def test_no_event_is_lost_or_doubled_by_a_kill_of_each_part(breakable: Breakable) -> None:
-    await kill_loop(breakable, kills_of_each=1, say=print)
+    # Of this seed nats-server hangs with requests on their way, and dies.
+    await kill_loop(breakable, kills_of_each=1, say=print, seed=0)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 async def test_no_event_is_lost_or_doubled_by_twenty_kills_of_each_part(breakable: Breakable, say: Say) -> None:
-    await kill_loop(breakable, kills_of_each=20, say=say)
+    await kill_loop(breakable, kills_of_each=20, say=say, seed=random.randrange(2**32))
 
 
-async def kill_loop(breakable: Breakable, *, kills_of_each: int, say: Say) -> None:
-    seed = int(os.environ.get("WP_FAULT_SEED") or random.randrange(2**32))
+async def kill_loop(breakable: Breakable, *, kills_of_each: int, say: Say, seed: int) -> None:
+    seed = int(os.environ.get("WP_FAULT_SEED") or seed)
     say(f"WP_FAULT_SEED={seed}")
     system, operator = breakable.system, breakable.operator
     caller = await operator.caller()

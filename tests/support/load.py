@@ -22,6 +22,8 @@ _SHARE_OF_BATCHES = 0.25
 _BATCH_ROWS = 20
 _MAX_PAUSE_SECONDS = 1.0
 _RETRIED = frozenset({429, 500, 503})
+_SHARE_OF_IMPATIENT = 0.1
+_IMPATIENT_SECONDS = 0.02
 
 
 class RequestMaker:
@@ -109,8 +111,11 @@ class Load:
             pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
     async def _attempt(self, request: SentRequest, path: str, body: bytes) -> Answer | None:
+        # Now and then a client leaves before its answer: the request may be stored, and its retry must find it.
+        impatient = random.random() < _SHARE_OF_IMPATIENT
         try:
-            answer = await self.client.post(path, body, request.key)
+            async with asyncio.timeout(random.uniform(0, _IMPATIENT_SECONDS) if impatient else None):
+                answer = await self.client.post(path, body, request.key)
         except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
             self.answers[type(error).__name__] += 1
             return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,10 +21,11 @@ _SHARE_OF_DOUBLES = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """After a pause, these die together; they stay away for a while."""
+    """After a pause, these hang, then die together; they stay away for a while."""
 
     victims: tuple[str, ...]
     pause_seconds: float
+    hang_seconds: float
     down_seconds: float
 
 
@@ -46,7 +48,15 @@ def plan(seed: int, kills_of_each: int) -> list[Strike]:
         victims = [order.pop()]
         if order and order[-1] != victims[0] and chance.random() < _SHARE_OF_DOUBLES:
             victims.append(order.pop())
-        strikes.append(Strike(tuple(victims), chance.uniform(0.0, 1.2), chance.choice((0.0, 0.1, 0.5, 1.5))))
+        strikes.append(
+            Strike(
+                tuple(victims),
+                pause_seconds=chance.uniform(0.0, 1.2),
+                # What was sent to a part that hangs is on its way when it dies.
+                hang_seconds=chance.choice((0.0, 0.0, 0.3, 1.5)),
+                down_seconds=chance.choice((0.0, 0.1, 0.5, 1.5)),
+            )
+        )
     return strikes
 
 
@@ -65,7 +75,12 @@ class Striker:
             await asyncio.sleep(strike.pause_seconds)
             self._require_all_alive()
             began = time.time()
-            await asyncio.gather(*(self._child(victim).kill() for victim in strike.victims))
+            children = [self._child(victim) for victim in strike.victims]
+            if strike.hang_seconds:
+                for child in children:
+                    child.signal(signal.SIGSTOP)
+                await asyncio.sleep(strike.hang_seconds)
+            await asyncio.gather(*(child.kill() for child in children))
             await asyncio.sleep(strike.down_seconds)
             await self._start(strike.victims)
             self.deaths += [Death(victim, began, time.time()) for victim in strike.victims]

@@ -107,17 +107,20 @@ def complaints(ledger: Ledger, striker: Striker, timeline: Iterable[TimelineRow]
     findings = ledger.compare_events((marker, event_id) for event_id, marker, *_ in timeline)
     wrong = [f"request {key} was refused: {why}" for key, why in ledger.refused.items()]
     for kind, markers in findings.all().items():
-        wrong.append(f"{len(markers)} markers are {kind}:")
-        for marker in sorted(markers)[:_SHOWN]:
-            request = ledger.request_of(marker)
-            if request is None:
-                wrong.append(f"  {marker}")
-                continue
-            moment = time.strftime("%H:%M:%S", time.localtime(request.sent_at))
-            wrong.append(
-                f"  {marker} first sent at {moment}; {striker.around(request.sent_at) or 'nothing was killed'}"
-            )
+        requests = Counter(marker.rpartition("-")[0] for marker in markers)
+        wrong.append(f"{len(markers)} markers of {len(requests)} requests are {kind}:")
+        wrong += [f"  {_story(ledger, striker, key, count)}" for key, count in list(requests.items())[:_SHOWN]]
     return wrong
+
+
+def _story(ledger: Ledger, striker: Striker, key: str, count: int) -> str:
+    """One request of a finding: when it was first sent, and what was killed around then."""
+    request = ledger.sent.get(key)
+    if request is None:
+        return f"{key} was never sent"
+    moment = time.strftime("%H:%M:%S", time.localtime(request.sent_at))
+    around = "; ".join(striker.around(request.sent_at)) or "nothing was killed"
+    return f"{key} ({count} of {len(request.markers)} rows), first sent at {moment}: {around}"
 
 
 async def wait_for_usage(operator: Operators, org_id: str, events: int) -> None:

@@ -84,9 +84,7 @@ async def projecting(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> 
 
 async def test_an_orgs_workers_are_listed_by_its_id_or_name(fresh: Fresh) -> None:
     listed = (await wepeople(fresh, "worker", "list", ORG, "--json")).json
-    assert [(w["name"], w["external_ids"]) for w in listed] == [("Alex", ["eng-17"]), (None, ["eng-18"])] or [
-        (w["name"], w["external_ids"]) for w in reversed(listed)
-    ] == [("Alex", ["eng-17"]), (None, ["eng-18"])]
+    assert {w["external_ids"][0]: w["name"] for w in listed} == {"eng-17": "Alex", "eng-18": None}
     assert (await wepeople(fresh, "worker", "list", f"Org {ORG}", "--json")).json == listed
 
 
@@ -150,11 +148,7 @@ async def test_a_database_that_does_not_answer_is_named_and_does_not_hide_the_re
     assert "Postgres does not answer" in status["notes"][0]
 
 
-@pytest.mark.parametrize(
-    "command", [("worker", "list"), ("worker", "show"), ("timeline",), ("snapshots",), ("status",)]
-)
-async def test_help_has_an_example_that_can_be_typed(fresh: Fresh, command: tuple[str, ...]) -> None:
-    assert (
-        f"wepeople {' '.join(command)}"
-        in (await wepeople(fresh, *command, "--help", COLUMNS="200")).stdout.split("xample")[1]
-    )
+@pytest.mark.parametrize("command", ["worker list", "worker show", "timeline", "snapshots", "status"])
+async def test_help_has_an_example_that_can_be_typed(fresh: Fresh, command: str) -> None:
+    text = (await wepeople(fresh, *command.split(), "--help", COLUMNS="200")).stdout
+    assert f"wepeople {command}" in text.split("xample")[1]

@@ -97,7 +97,7 @@ async def test_it_waits_for_nats_postgres_and_the_provisioner(bare: Home, tmp_pa
     try:
         await until(lambda: _says(log, "nats_error"))
         await bare.nats.start()
-        await until(lambda: _says(log, "postgres_away"))
+        await until(lambda: _says(log, "Postgres:"))
         await bare.postgres.start()
         connection = await connect(bare.nats.url, "test-start")
         assert not await is_ready(connection, "auth")

@@ -31,7 +31,6 @@ async def transaction(pool: Pool, *, wait_seconds: float = 2.0) -> AsyncIterator
         async with pool.connection(timeout=wait_seconds) as connection:
             yield connection
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        log.warning("postgres_away", error=str(error))
         raise DatabaseAway from error
 
 
@@ -49,14 +48,18 @@ async def single_read(pool: Pool, *, wait_seconds: float) -> AsyncIterator[Conne
 
 async def wait_for_schema(pool: Pool) -> None:
     """Return once Postgres answers and the provisioner has made auth's tables."""
+    said = ""
     while True:
         try:
             async with transaction(pool) as connection:
                 await connection.execute("SELECT FROM auth.plans LIMIT 1")
-        except DatabaseAway:
-            pass
+        except DatabaseAway as error:
+            waits_for = f"Postgres: {error.__cause__}"
         except NOT_PROVISIONED as error:
-            log.warning("schema_missing", error=str(error).splitlines()[0], hint="waiting for the provisioner")
+            waits_for = f"the provisioner: {error}"
         else:
             return
+        if waits_for != said:
+            log.warning("waiting", waits_for=waits_for)
+            said = waits_for
         await asyncio.sleep(0.5)

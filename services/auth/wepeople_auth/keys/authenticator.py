@@ -8,8 +8,11 @@ from typing import Protocol
 from wepeople_auth.keys.matching import Matching
 from wepeople_auth.keys.states import FRESH_SECONDS, MAX_AGE_SECONDS, KeyState, KeyStates
 from wepeople_auth.refusals import DatabaseAway, invalid_key
+from wepeople_chassis.logging import get_logger
 from wepeople_contracts.ids import key_public_id
 from wepeople_contracts.rpc import Principal
+
+log = get_logger(__name__)
 
 READ_SECONDS = 1.5
 """So long a caller waits for a read; a Postgres that hangs counts as away."""
@@ -81,7 +84,9 @@ class Authenticator:
                 self._away_until = self._clock() + READ_SECONDS
             try:
                 read = await self._read_once(key_id)
-            except DatabaseAway:
+            except DatabaseAway as error:
+                if self._away_until == NEVER:
+                    log.warning("postgres_away_serving_from_memory", error=str(error.__cause__))
                 self._away_until = self._clock() + AWAY_SECONDS
                 if self._recall_state(key_id) is None:
                     raise
@@ -112,7 +117,9 @@ class Authenticator:
     async def _read(self, key_id: str) -> KeyState | None:
         generation, began_at = self._states.generation, self._clock()
         state = await self._reader.read_state(key_id)
-        self._away_until = NEVER
+        if self._away_until > NEVER:
+            log.info("postgres_back")
+            self._away_until = NEVER
         if state is not None:
             self._states.remember(state, began_at=began_at, generation=generation)
         return state

@@ -67,7 +67,7 @@ async def test_a_refusal_costs_nothing(system: RunningSystem, operator: Operator
             count[(await eager.ping()).status] += 1
             await asyncio.sleep(0.02)
     assert count[429] > 0
-    assert count[200] >= 10, f"a client above its rate is let through at its rate, not starved: {count}"
+    assert count[200] >= 8, f"a client above its rate is let through at its rate, not starved: {count}"
     assert count[200] <= 5 * 4
 
 

@@ -1,10 +1,10 @@
 """Quota while Postgres or NATS is away, and when both come later than it."""
 
 import secrets
-import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 from psycopg import AsyncConnection
 
@@ -99,12 +99,16 @@ async def test_verdicts_and_counting_go_on_without_postgres_and_are_saved_when_i
 async def test_a_postgres_that_hangs_holds_up_neither_verdicts_nor_the_stop(
     ground: Ground, process: ServiceProcess, ask: Asker
 ) -> None:
-    ground.postgres.child.signal(signal.SIGSTOP)
+    postmaster = psutil.Process(ground.postgres.child.pid)
+    hung = [postmaster, *postmaster.children(recursive=True)]
+    for one in hung:
+        one.suspend()
     try:
         assert isinstance(await ask.reserve(new_message_id()), Granted)
         assert await process.stop(timeout_seconds=5) == 0
     finally:
-        ground.postgres.child.signal(signal.SIGCONT)
+        for one in hung:
+            one.resume()
 
 
 async def test_verdicts_and_counting_go_on_after_nats_was_killed(

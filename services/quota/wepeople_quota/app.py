@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -31,7 +32,8 @@ DUPLICATE_WINDOW_SECONDS = 600.0
 """The stream's own: for so long the same message id is the same request."""
 
 _RETRY_SECONDS = 0.5
-_STOP_SECONDS = 1.5
+_STOP_SECONDS = 4.0
+_DRAIN_SECONDS = 1.5
 _SWEEP_SECONDS = 5.0
 
 T = TypeVar("T")
@@ -45,8 +47,13 @@ async def serve(settings: QuotaSettings) -> None:
     await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     working.cancel()
+    await asyncio.wait((working,), timeout=_STOP_SECONDS)
+    if not working.done():
+        # psycopg waits for a Postgres that hangs even when it is cancelled. Nothing is lost: the stream has it.
+        log.warning("stopped_without_saving")
+        os._exit(0)
     with suppress(asyncio.CancelledError):
-        await working
+        working.result()
 
 
 async def _connect_and_work(settings: QuotaSettings) -> None:
@@ -60,7 +67,7 @@ async def _connect_and_work(settings: QuotaSettings) -> None:
         finally:
             await close(connection)
     finally:
-        await pool.close(_STOP_SECONDS)
+        await pool.close(_DRAIN_SECONDS)
 
 
 async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None:
@@ -85,7 +92,7 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None
         )
     except asyncio.CancelledError:
         await _stop_answering(broker)
-        await saving.once(_STOP_SECONDS)
+        await saving.once()
         raise
 
 
@@ -100,7 +107,7 @@ async def _answer(broker: NatsBroker, caught_up: asyncio.Event) -> None:
 
 async def _stop_answering(broker: NatsBroker) -> None:
     with suppress(*BROKER_DOWN):
-        async with asyncio.timeout(_STOP_SECONDS):
+        async with asyncio.timeout(_DRAIN_SECONDS):
             await broker.stop()
 
 

@@ -10,8 +10,6 @@ from wepeople_quota.store import Store
 
 log = get_logger(__name__)
 
-_GIVE_UP_SECONDS = 10.0
-
 
 class Saving:
     """Writes what changed in a ledger of the stream called `identity`; verdicts never wait for it."""
@@ -28,15 +26,14 @@ class Saving:
         """
         while True:
             await asyncio.sleep(every_seconds)
-            await self.once(_GIVE_UP_SECONDS)
+            await self.once()
 
-    async def once(self, give_up_seconds: float) -> None:
-        """Save what is in the ledger now; a failure is logged, `Fenced` is raised."""
+    async def once(self) -> None:
+        """Save what is in the ledger now; a failure is logged, `Fenced` is raised. Waits as long as Postgres hangs."""
         snapshot = self._ledger.snapshot()
         try:
-            async with asyncio.timeout(give_up_seconds):
-                await self._store.save(self._identity, snapshot)
-        except (OperationalError, TimeoutError) as error:
-            log.warning("not_saved", sequence=snapshot.position.sequence, error=str(error) or repr(error))
+            await self._store.save(self._identity, snapshot)
+        except OperationalError as error:
+            log.warning("not_saved", sequence=snapshot.position.sequence, error=str(error))
             return
         self._ledger.saved(snapshot)

@@ -41,7 +41,7 @@ async def call(connection: Client, subject: str, request: BaseModel, ok: type[T]
         message = await connection.request(subject, request.model_dump_json().encode(), timeout=timeout_seconds)
     except BROKER_DOWN as error:
         raise Unavailable(subject, error) from error
-    reply = Reply[ok].model_validate_json(message.data)  # type: ignore[valid-type]
+    reply: Reply[T] = Reply[ok].model_validate_json(message.data)  # type: ignore[valid-type]
     if reply.error is not None:
         raise Refused(reply.error)
     assert reply.ok is not None

@@ -66,7 +66,11 @@ class Principals:
             return entry.principal
         try:
             return await self._ask_once(digest, token)
-        except Unavailable as error:
+        except (Unavailable, Refused) as error:
+            if isinstance(error, Refused) and error.error.code == "invalid_key":
+                self._entries.pop(digest, None)
+                raise _invalid_key() from error
+            # Away, or too busy to tell: what auth said less than a minute ago still holds, if no revocation came.
             if entry and digest in self._entries and age < MAX_AGE_SECONDS:
                 log.warning("auth_away_serving_cached", key_id=entry.principal.key_id)
                 return entry.principal
@@ -84,13 +88,7 @@ class Principals:
     async def _ask(self, digest: bytes, token: str) -> Principal:
         while True:
             revocations, asked_at = self._revocations, self._clock()
-            try:
-                principal = await call(self._connection, AUTHENTICATE, Authenticate(token=token), Principal)
-            except Refused as refused:
-                self._entries.pop(digest, None)
-                if refused.error.code == "invalid_key":
-                    raise _invalid_key() from refused
-                raise unavailable("Keys cannot be checked right now; send this request again shortly.") from refused
+            principal = await call(self._connection, AUTHENTICATE, Authenticate(token=token), Principal)
             if revocations == self._revocations:
                 break
         self._entries[digest] = _Entry(principal, asked_at - principal.age_seconds)

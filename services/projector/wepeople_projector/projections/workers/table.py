@@ -19,12 +19,15 @@ from wepeople_projector.projections.binary import (
     text,
     text_array,
 )
+from wepeople_projector.projections.records import as_json
 from wepeople_projector.projections.times import instant as as_datetime
 from wepeople_projector.projections.workers.rows import WorkerChange, WorkerRows
 
 _SQL = named_queries(__package__, "workers.sql")
 _WORKER_COLUMNS = int16(8)
 _IDENTIFIER_COLUMNS = int16(5)
+_ASKED = ("n", *Identifier._fields)
+_CONFLICT = (*Identifier._fields, "reason", "worker_id", "other_worker_id", "sequence", "found_at")
 
 
 async def find_bindings(
@@ -32,10 +35,12 @@ async def find_bindings(
 ) -> dict[Identifier, str | None]:
     """The worker that each identifier is bound to, or None, by one query."""
     asked = list(identifiers)
-    cursor = await connection.execute(_SQL["find_bindings"], _columns(asked))
+    rows = [(n, *identifier) for n, identifier in enumerate(asked)]
+    # Planned each time: a plan made while the tables were small would stay until they are analyzed.
+    cursor = await connection.execute(_SQL["find_bindings"], [as_json(_ASKED, rows)], prepare=False)
     found: dict[Identifier, str | None] = dict.fromkeys(asked)
-    for ordinal, worker_id in await cursor.fetchall():
-        found[asked[ordinal - 1]] = worker_id
+    for n, worker_id in await cursor.fetchall():
+        found[asked[n]] = worker_id
     return found
 
 
@@ -48,11 +53,11 @@ async def write_workers(connection: AsyncConnection[Any], rows: WorkerRows) -> N
     if grown:
         await connection.execute(_SQL["grow_workers"], [msgspec.json.encode(grown).decode()])
     conflicts = [
-        (c.identifier.org_id, c.reason, *c.identifier[1:], c.worker_id, c.other, sequence, as_datetime(at_us))
+        (*c.identifier, c.reason, c.worker_id, c.other, sequence, as_datetime(at_us))
         for c, (sequence, at_us) in rows.conflicts.items()
     ]
     if conflicts:
-        await connection.execute(_SQL["record_conflicts"], _columns(conflicts))
+        await connection.execute(_SQL["record_conflicts"], [as_json(_CONFLICT, conflicts)])
 
 
 async def _copy(connection: AsyncConnection[Any], query: str, rows: Iterable[bytes]) -> None:
@@ -93,7 +98,3 @@ def _identifier(bound: tuple[Identifier, str]) -> bytes:
             text(worker_id),
         )
     )
-
-
-def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]

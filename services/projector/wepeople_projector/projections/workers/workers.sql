@@ -1,7 +1,6 @@
 -- name: find_bindings
-SELECT asked.ordinal, coalesce(bound.worker_id, worker.worker_id)
-FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[]) WITH ORDINALITY
-     AS asked(org_id, kind, scope, value, ordinal)
+SELECT asked.n, coalesce(bound.worker_id, worker.worker_id)
+FROM json_to_recordset(%s::json) AS asked(n int, org_id text, kind text, scope text, value text)
 LEFT JOIN live_v1.identifiers bound USING (org_id, kind, scope, value)
 LEFT JOIN live_v1.workers worker
        ON asked.kind = 'workerId' AND worker.org_id = asked.org_id AND worker.worker_id = asked.value
@@ -21,7 +20,7 @@ SET name = coalesce(nullif(more.name, ''), w.name),
     emails = live_v1.append_new(w.emails, more.emails),
     external_ids = live_v1.append_new(w.external_ids, more.external_ids),
     connections = live_v1.append_new(w.connections, more.connections)
-FROM jsonb_to_recordset(%s::jsonb)
+FROM json_to_recordset(%s::json)
      AS more(org_id text, worker_id text, name text, in_directory boolean, emails text[], external_ids text[],
              connections text[])
 WHERE w.org_id = more.org_id AND w.worker_id = more.worker_id
@@ -29,8 +28,6 @@ WHERE w.org_id = more.org_id AND w.worker_id = more.worker_id
            AND w.external_ids @> more.external_ids AND w.connections @> more.connections)
 
 -- name: record_conflicts
-INSERT INTO live_v1.identity_conflicts (org_id, reason, kind, scope, value, worker_id, other_worker_id, sequence,
-                                        found_at)
-SELECT * FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[],
-                     %s::timestamptz[])
+INSERT INTO live_v1.identity_conflicts
+SELECT * FROM json_populate_recordset(NULL::live_v1.identity_conflicts, %s::json)
 ON CONFLICT DO NOTHING

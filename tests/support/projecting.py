@@ -44,6 +44,10 @@ class Projecting:
         await self.applied(sequence)
         return sequence
 
+    async def connected(self) -> bool:
+        """Whether the tests' own connection to NATS stands."""
+        return self.connection.is_connected
+
     async def rows(self, statement: str, **parameters: Any) -> list[dict[str, Any]]:
         """The rows of a statement, as the superuser sees them."""
         return await query(self.admin_dsn, statement, parameters)

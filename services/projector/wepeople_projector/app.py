@@ -20,6 +20,7 @@ log = get_logger(__name__)
 
 SERVICE = "projector"
 POOL_CONNECTIONS = 8
+POOL_CLOSE_SECONDS = 1.0
 YOUNG_OBJECTS = 100_000
 """How many new objects the garbage collector lets pass before it looks: more than a batch makes. The fold makes no
 cycles, and at the default of 700 the collector walks every batch in vain, for half of the projector's time."""
@@ -50,7 +51,7 @@ async def project(settings: ProjectorSettings) -> None:
     finally:
         await end([ready])
         await close(stream)
-        await pool.close()
+        await pool.close(POOL_CLOSE_SECONDS)
 
 
 async def _answer_when_loaded(stream: Client, runners: list[PartitionRunner]) -> None:

@@ -126,7 +126,7 @@ async def test_it_stops_in_time_with_code_0_although_a_server_hangs(
     ground: Ground, projecting: Projecting, server: str
 ) -> None:
     await projecting.store(request())
-    main = psutil.Process({"nats": ground.nats, "postgres": ground.postgres}[server].child.pid)
+    main = psutil.Process((ground.nats if server == "nats" else ground.postgres).child.pid)
     hung = [main, *main.children(recursive=True)]
     for one in hung:
         one.suspend()

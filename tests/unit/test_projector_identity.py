@@ -188,6 +188,18 @@ def project(history: Sequence[StoredMessage], sizes: Sequence[int] = (), *, rest
     return tables
 
 
+def test_a_worker_id_that_named_nobody_is_heeded_once_its_worker_exists() -> None:
+    later = worker_id(founded("org_a").salt, "externalId", "org_a_1", "e1")
+    actors = ({"workerId": later, "externalId": "e2"}, {"externalId": "e1"}, {"workerId": later, "externalId": "e2"})
+    rows = [raw({"eventType": "x", "category": "code", "actor": actor}) for actor in actors]
+    requests = [envelope("org_a", [row], app_id="org_a_1") for row in rows]
+    for sizes in ([4], [1, 1, 1, 1], [2, 2]):
+        tables = project(stored([founded("org_a"), *requests]), sizes)
+        before, _, after = (tables.events[request.accepted[0].event_id] for request in requests)
+        assert before == worker_id(founded("org_a").salt, "externalId", "org_a_1", "e2")
+        assert after == later
+
+
 @given(histories, st.lists(st.integers(1, 5), max_size=12))
 def test_any_batching_gives_the_same_workers_bindings_conflicts_and_events(
     history: list[Envelope | DirectoryFact], sizes: list[int]

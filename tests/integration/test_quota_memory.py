@@ -7,21 +7,25 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import pytest
 from psycopg import AsyncConnection
+from psycopg.errors import CheckViolation
 
 from tests.support.fresh import Fresh, renew_stream
 from tests.support.quotas import ORG, Asker, asker, charged, new_message_id, quota_process, this_period, until
 from tests.support.stored import founded, store
 from wepeople_chassis.broker import connect
+from wepeople_chassis.postgres import make_pool
 from wepeople_chassis.rpc import Unavailable
 from wepeople_chassis.stream import stream_state
 from wepeople_contracts.rpc import Granted, Seen
 from wepeople_embedded.services import ServiceProcess
 from wepeople_quota.fold import Fold
-from wepeople_quota.ledger import Ledger, Position
+from wepeople_quota.ledger import Ledger, Position, Snapshot
+from wepeople_quota.ownership import take
+from wepeople_quota.store import Store
 
 NEVER = {"WEPEOPLE_SAVE_SECONDS": "3600"}
 
@@ -46,9 +50,13 @@ class Quota:
         process.start()
         return process
 
-    async def rows(self, statement: str) -> list[tuple[Any, ...]]:
+    async def rows(self, statement: LiteralString) -> list[tuple[Any, ...]]:
         async with await AsyncConnection.connect(self.fresh.admin_dsn) as connection:
             return await (await connection.execute(statement)).fetchall()
+
+    async def execute(self, statement: LiteralString) -> None:
+        async with await AsyncConnection.connect(self.fresh.admin_dsn) as connection:
+            await connection.execute(statement)
 
     async def saved_sequence(self) -> int:
         rows = await self.rows("SELECT sequence FROM quota.checkpoint")
@@ -193,11 +201,21 @@ async def test_another_message_at_the_saved_position_stops_quota(quota: Quota) -
     await store(quota.ask.connection, charged(7))
     await used(quota.ask, 7)
     await process.stop()
-    async with await AsyncConnection.connect(quota.fresh.admin_dsn) as connection:
-        await connection.execute("UPDATE quota.checkpoint SET message_id = 'other'")
+    await quota.execute("UPDATE quota.checkpoint SET message_id = 'other'")
     process = quota.begin()
     assert await process.child.wait(10) == 1
     assert "is not the one that was counted there" in process.child.log_tail()[-1]
+
+
+async def test_totals_are_never_saved_without_the_position_they_belong_to(quota: Quota) -> None:
+    pool = make_pool(quota.fresh.dsn("quota"), "test")
+    await pool.open()
+    store_of_owner = Store(pool, await take(pool))
+    await quota.execute("ALTER TABLE quota.checkpoint ADD CONSTRAINT refuses CHECK (sequence < 5)")
+    with pytest.raises(CheckViolation):
+        await store_of_owner.save("now", Snapshot(Position(5, "e", 0), {(ORG, this_period()): 5}))
+    await pool.close()
+    assert await quota.rows("SELECT * FROM quota.usage") == []
 
 
 async def test_reservations_expire_once_the_stream_was_read_past_their_lease(fresh: Fresh) -> None:

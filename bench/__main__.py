@@ -18,7 +18,7 @@ from bench.figures import Finding, Tell, missed
 from bench.gateway import measure_gateway
 from bench.ground import STATE_ROOT
 from bench.load import LoadFailed
-from bench.machine import look_at_machine
+from bench.machine import Machine, look_at_machine
 from bench.path import measure_path
 from bench.plan import QUICK, WHOLE, Plan
 from bench.profile import measure_profiles
@@ -42,7 +42,8 @@ class Subject(StrEnum):
     RPC = "rpc"
 
 
-MEASURES: dict[Subject, Callable[[Plan, Tell], Awaitable[list[Finding]]]] = {
+Measure = Callable[[Plan, Tell], Awaitable[list[Finding]]]
+MEASURES: dict[Subject, Measure] = {
     Subject.GATEWAY: measure_gateway,
     Subject.PATH: measure_path,
     Subject.PROJECTOR: measure_projector,
@@ -66,37 +67,50 @@ def main(
     is_whole = not quick and only is None
     started_at = time.monotonic()
     machine = look_at_machine(STATE_ROOT)
-    try:
-        findings = asyncio.run(_measure(subjects, QUICK if quick else WHOLE, errors, with_profile=profile or is_whole))
-    except TimeoutError as error:
-        errors.print("Not done in time. Is the machine busy with something else?", style="red")
-        raise typer.Exit(2) from error
-    except (LoadFailed, EmbeddedError) as error:
-        errors.print(f"The bench could not go on: {error}", style="red", markup=False)
-        raise typer.Exit(2) from error
+    findings: list[Finding] = []
+    problem = _measure_into(findings, subjects, QUICK if quick else WHOLE, errors, profile or is_whole)
     not_met = missed(findings)
     if as_json:
         found = {"machine": machine, "findings": findings, "missed": not_met}
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
     else:
-        console = Console()
-        if not console.is_terminal:
-            console.width = PAGE_WIDTH
-        for name, value in machine.lines():
-            console.print(f"{name}: {value}", highlight=False, soft_wrap=True)
-        print_report(console, findings)
+        _print(machine, findings)
+    for line in not_met:
+        errors.print(f"Floor missed: {line}", style="bold red", highlight=False, soft_wrap=True)
+    if problem:
+        errors.print(f"The bench could not go on: {problem}", style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2)
     if is_whole:
         RESULTS.write_text(markdown(machine, findings, not_met, time.monotonic() - started_at))
         errors.print(f"Written: {RESULTS}", highlight=False, soft_wrap=True)
-    for line in not_met:
-        errors.print(f"Floor missed: {line}", style="bold red", highlight=False, soft_wrap=True)
     if not_met and floors:
         raise typer.Exit(1)
 
 
-async def _measure(subjects: list[Subject], plan: Plan, errors: Console, *, with_profile: bool) -> list[Finding]:
-    findings: list[Finding] = []
+def _print(machine: Machine, findings: list[Finding]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = PAGE_WIDTH
+    for name, value in machine.lines():
+        console.print(f"{name}: {value}", highlight=False, soft_wrap=True)
+    print_report(console, findings)
+
+
+def _measure_into(
+    findings: list[Finding], subjects: list[Subject], plan: Plan, errors: Console, with_profile: bool
+) -> str | None:
+    """Measure one subject after the other; what kept it from going on, or None. What was found by then is kept."""
     measures = [MEASURES[subject] for subject in subjects] + [measure_profiles] * with_profile
+    try:
+        asyncio.run(_measure(findings, measures, plan, errors))
+    except TimeoutError:
+        return "it was not done in time. Is the machine busy with something else?"
+    except (LoadFailed, EmbeddedError) as error:
+        return str(error)
+    return None
+
+
+async def _measure(findings: list[Finding], measures: list[Measure], plan: Plan, errors: Console) -> None:
     # A spinner on a terminal, a line for each step elsewhere.
     status = errors.status("starting") if errors.is_terminal else nullcontext()
     with status as shown:
@@ -111,7 +125,6 @@ async def _measure(subjects: list[Subject], plan: Plan, errors: Console, *, with
             for measure in measures:
                 tell("starting a system")
                 findings += await measure(plan, tell)
-    return findings
 
 
 if __name__ == "__main__":

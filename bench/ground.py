@@ -18,7 +18,7 @@ from bench.load import ROOT
 from bench.rows import EVENT_TYPE
 from wepeople_chassis.broker import connect, is_ready
 from wepeople_chassis.rpc import call
-from wepeople_contracts.rpc import App, CreateApp, CreateKey, CreateOrg, NewKey, Org
+from wepeople_contracts.operators import App, CreateApp, CreateKey, CreateOrg, NewKey, Org
 from wepeople_contracts.subjects import auth_command
 from wepeople_embedded.child import Child, ChildFailed
 from wepeople_embedded.ports import free_port

@@ -12,8 +12,10 @@ from bench.figures import Finding, Tell, figure
 from bench.ground import Ground, running_bare, running_ground
 from bench.plan import Plan
 from bench.statistic import percentile
+from wepeople_contracts.auth import Authenticate, Principal
 from wepeople_contracts.ids import message_id
-from wepeople_contracts.rpc import Authenticate, Principal, Reply, Reserve, Verdict
+from wepeople_contracts.quota import Reserve, Verdict
+from wepeople_contracts.reply import Reply
 from wepeople_contracts.subjects import AUTHENTICATE, reserve_subject
 
 SUBJECT = "calls between services"

@@ -34,7 +34,7 @@ WORK = (
     ("wepeople_projector/projections/timeline/table.py", "packing and sending COPY"),
     ("wepeople_projector/projections/binary.py", "packing and sending COPY"),
     ("wepeople_projector/fold.py", "folding"),
-    ("wepeople_chassis/stream.py", "reading the stream"),
+    ("wepeople_chassis/reader.py", "reading the stream"),
     ("psycopg", "Postgres client"),
     ("/nats/", "NATS client"),
     ("/aiohttp/", "HTTP server"),

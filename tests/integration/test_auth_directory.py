@@ -13,11 +13,12 @@ from tests.support.auth_process import Auth, refusal, running_auth, until
 from tests.support.fresh import Fresh
 from wepeople_auth.directory.facts import app_created, org_founded, outbox_fact
 from wepeople_chassis.broker import connect
+from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.rpc import Refused
-from wepeople_chassis.stream import StoredMessage, StreamReader, stream_state
+from wepeople_chassis.stream import StoredMessage, stream_state
 from wepeople_contracts.directory import AppCreated, OrgFounded, WorkersImported, decode_fact
 from wepeople_contracts.envelope import MSG_ID_HEADER
-from wepeople_contracts.rpc import (
+from wepeople_contracts.operators import (
     AllowEventTypes,
     App,
     AppList,

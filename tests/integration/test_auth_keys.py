@@ -11,19 +11,9 @@ from psycopg import AsyncConnection
 from tests.support.auth_process import Auth, auth_service, refusal, running_auth, until
 from tests.support.fresh import Fresh, Template, fresh_system
 from wepeople_chassis.rpc import Refused
+from wepeople_contracts.auth import KeyRevoked, Principal
 from wepeople_contracts.ids import new_key
-from wepeople_contracts.rpc import (
-    AllowEventTypes,
-    App,
-    CreateKey,
-    Key,
-    KeyList,
-    KeyRevoked,
-    ListKeys,
-    NewKey,
-    Principal,
-    RevokeKey,
-)
+from wepeople_contracts.operators import AllowEventTypes, App, CreateKey, Key, KeyList, ListKeys, NewKey, RevokeKey
 from wepeople_contracts.subjects import AUTHENTICATE, KEY_REVOKED
 
 

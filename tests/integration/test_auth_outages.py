@@ -16,7 +16,7 @@ from tests.support.auth_process import Auth, auth_service, refusal, running_auth
 from wepeople_chassis.broker import connect, is_ready
 from wepeople_chassis.rpc import Refused, Unavailable
 from wepeople_contracts.directory import AppCreated, OrgFounded, decode_fact
-from wepeople_contracts.rpc import App, CreateApp, CreateOrg, Org
+from wepeople_contracts.operators import App, CreateApp, CreateOrg, Org
 from wepeople_contracts.subjects import STREAM
 from wepeople_embedded.nats_server import NatsServer
 from wepeople_embedded.ports import free_port

@@ -20,7 +20,7 @@ from wepeople_chassis.broker import connect
 from wepeople_chassis.postgres import make_pool
 from wepeople_chassis.rpc import Unavailable
 from wepeople_chassis.stream import stream_state
-from wepeople_contracts.rpc import Granted, Seen
+from wepeople_contracts.quota import Granted, Seen
 from wepeople_embedded.services import ServiceProcess
 from wepeople_quota.fold import Fold
 from wepeople_quota.ledger import Ledger, Position, Snapshot

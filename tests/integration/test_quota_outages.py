@@ -13,7 +13,7 @@ from tests.support.stored import store
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.rpc import Unavailable
 from wepeople_contracts.ids import new_id
-from wepeople_contracts.rpc import Granted
+from wepeople_contracts.quota import Granted
 from wepeople_embedded.nats_server import NatsServer
 from wepeople_embedded.ports import free_port
 from wepeople_embedded.postgres_server import PostgresServer

@@ -12,7 +12,8 @@ from tests.support.quotas import ORG, Asker, asker, charged, new_message_id, quo
 from tests.support.servers import Servers
 from tests.support.stored import founded, store
 from wepeople_contracts.ids import new_id
-from wepeople_contracts.rpc import Granted, RateLimited, Reply, Seen, Verdict
+from wepeople_contracts.quota import Granted, RateLimited, Seen, Verdict
+from wepeople_contracts.reply import Reply
 from wepeople_contracts.subjects import reserve_subject
 
 

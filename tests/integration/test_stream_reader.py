@@ -18,15 +18,8 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 from nats.js.client import JetStreamContext
 
 from wepeople_chassis.broker import BROKER_DOWN, connect
-from wepeople_chassis.stream import (
-    PULL_BYTES,
-    Batch,
-    StoredMessage,
-    StreamError,
-    StreamReader,
-    sequence_since,
-    stream_state,
-)
+from wepeople_chassis.reader import PULL_BYTES, StreamReader
+from wepeople_chassis.stream import Batch, StoredMessage, StreamError, sequence_since, stream_state
 from wepeople_contracts.subjects import STREAM, STREAM_SUBJECTS
 
 EVERYTHING = STREAM_SUBJECTS

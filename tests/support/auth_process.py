@@ -13,7 +13,9 @@ from pydantic import BaseModel
 
 from wepeople_chassis.broker import connect
 from wepeople_chassis.rpc import Refused, call
-from wepeople_contracts.rpc import App, Authenticate, CreateApp, CreateKey, CreateOrg, NewKey, Org, Principal, RpcError
+from wepeople_contracts.auth import Authenticate, Principal
+from wepeople_contracts.operators import App, CreateApp, CreateKey, CreateOrg, NewKey, Org
+from wepeople_contracts.reply import RpcError
 from wepeople_contracts.subjects import AUTHENTICATE, auth_command
 from wepeople_embedded.services import ServiceProcess
 

@@ -10,7 +10,8 @@ from psycopg import AsyncConnection
 
 from wepeople_chassis.broker import connect
 from wepeople_chassis.rpc import call
-from wepeople_contracts.rpc import App, CreateApp, CreateKey, CreateOrg, Key, NewKey, Org, RevokeKey, Usage, UsageQuery
+from wepeople_contracts.operators import App, CreateApp, CreateKey, CreateOrg, Key, NewKey, Org, RevokeKey
+from wepeople_contracts.quota import Usage, UsageQuery
 from wepeople_contracts.subjects import USAGE, auth_command
 
 EVENT_TYPE = "deploy.shipped"

@@ -13,7 +13,8 @@ import nats
 from nats.aio.client import Client
 
 from tests.support.quotas import ORG, PLENTY, new_message_id
-from wepeople_contracts.rpc import Granted, Reply, Reserve, Verdict
+from wepeople_contracts.quota import Granted, Reserve, Verdict
+from wepeople_contracts.reply import Reply
 from wepeople_contracts.subjects import reserve_subject
 
 CONCURRENT = 8

@@ -16,7 +16,7 @@ from tests.support.stored import envelope
 from wepeople_chassis.broker import connect
 from wepeople_chassis.rpc import call
 from wepeople_contracts.envelope import Charge, Envelope
-from wepeople_contracts.rpc import Granted, RateLimited, Release, Reserve, Seen, Usage, UsageQuery, Verdict
+from wepeople_contracts.quota import Granted, RateLimited, Release, Reserve, Seen, Usage, UsageQuery, Verdict
 from wepeople_contracts.subjects import RELEASE, USAGE, reserve_subject
 from wepeople_embedded.services import ServiceProcess
 

@@ -15,7 +15,8 @@ from tests.support.load import RequestMaker
 from tests.support.operators import EVENT_TYPE, Operators
 from tests.support.read_models import eventually, query, rows_of_request
 from tests.support.strikes import Striker
-from wepeople_chassis.stream import StreamReader, stream_state
+from wepeople_chassis.reader import StreamReader
+from wepeople_chassis.stream import stream_state
 from wepeople_contracts.envelope import Envelope, decode
 from wepeople_contracts.rows import EventRow
 from wepeople_contracts.subjects import parse_ingest_subject, partition_filter, partition_of

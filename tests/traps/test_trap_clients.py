@@ -15,7 +15,7 @@ from nats.errors import OutboundBufferLimitError
 from tests.support.read_models import eventually
 from tests.support.servers import Servers
 from wepeople_chassis.broker import BROKER_DOWN, close, connect
-from wepeople_chassis.rpc import error_replies
+from wepeople_chassis.rpc_server import error_replies
 from wepeople_embedded.nats_server import NatsServer
 from wepeople_embedded.ports import free_port
 

@@ -10,8 +10,8 @@ from wepeople_auth.keys.matching import Matching
 from wepeople_auth.keys.states import KeyState, KeyStates
 from wepeople_auth.refusals import DatabaseAway
 from wepeople_chassis.rpc import Refused
+from wepeople_contracts.auth import Principal
 from wepeople_contracts.ids import key_public_id, new_key
-from wepeople_contracts.rpc import Principal
 
 TOKEN = new_key()
 KEY = key_public_id(TOKEN) or ""

@@ -5,7 +5,7 @@ import pytest
 from wepeople_auth.directory.facts import app_created, org_founded, outbox_fact, workers_imported
 from wepeople_chassis.rpc import Refused
 from wepeople_contracts.directory import decode_fact
-from wepeople_contracts.rpc import ImportedWorker
+from wepeople_contracts.operators import ImportedWorker
 from wepeople_contracts.subjects import NO_APP, ingest_subject
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wepeople_auth.keys.states import KeyState, KeyStates
-from wepeople_contracts.rpc import Principal
+from wepeople_contracts.auth import Principal
 
 KEY = "9f3c3e4c1e9b"
 KEYS = 3

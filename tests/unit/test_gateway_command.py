@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from wepeople_contracts.auth import Principal
 from wepeople_contracts.envelope import decode, encode
-from wepeople_contracts.rpc import Granted, Principal, Window
+from wepeople_contracts.quota import Granted, Window
 from wepeople_gateway.errors import ApiError
 from wepeople_gateway.ingest.command import EVENTS, SNAPSHOTS, Command, Endpoint, judge, seal
 from wepeople_gateway.ingest.decide import Judged

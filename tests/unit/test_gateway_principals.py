@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 from nats.errors import NoRespondersError
 
+from wepeople_contracts.auth import KeyRevoked, Principal
 from wepeople_contracts.ids import new_key
-from wepeople_contracts.rpc import KeyRevoked, Principal, Reply, RpcError
+from wepeople_contracts.reply import Reply, RpcError
 from wepeople_gateway.errors import ApiError
 from wepeople_gateway.principals import Principals
 

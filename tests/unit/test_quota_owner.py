@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wepeople_contracts.envelope import Charge, EnvelopeHead
-from wepeople_contracts.rpc import Granted, RateLimited, Release, Reserve, Seen, UsageQuery
+from wepeople_contracts.quota import Granted, RateLimited, Release, Reserve, Seen, UsageQuery
 from wepeople_quota.ledger import Ledger, Position
 from wepeople_quota.owner import Now, Owner
 from wepeople_quota.window import Windows

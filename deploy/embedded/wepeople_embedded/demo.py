@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from wepeople_chassis.broker import connect
 from wepeople_chassis.rpc import call
 from wepeople_contracts.ids import key_public_id
-from wepeople_contracts.rpc import (
+from wepeople_contracts.operators import (
     App,
     AppList,
     CreateApp,

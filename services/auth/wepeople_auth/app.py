@@ -23,7 +23,7 @@ from wepeople_auth.keys.store import KeyStore
 from wepeople_auth.settings import AuthSettings
 from wepeople_chassis.broker import BROKER_DOWN, serve_ready, wait_for_stop_signal
 from wepeople_chassis.postgres import Pool, make_pool
-from wepeople_chassis.rpc import make_broker
+from wepeople_chassis.rpc_server import make_broker
 
 _STOP_SECONDS = 1.0
 _LOOK_SECONDS = 1.0

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from wepeople_auth.worker_csv import Directory, read_workers
 from wepeople_chassis.operator import Operator, fail, operator_connection, show, stderr, stdout
 from wepeople_chassis.rpc import Refused, Unavailable, call
-from wepeople_contracts.rpc import (
+from wepeople_contracts.operators import (
     AllowEventTypes,
     App,
     AppList,

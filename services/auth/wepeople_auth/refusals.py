@@ -1,7 +1,7 @@
 """Why auth says no, each in words that say what to do next."""
 
 from wepeople_chassis.rpc import Refused
-from wepeople_contracts.rpc import RpcError
+from wepeople_contracts.reply import RpcError
 
 
 def invalid_key() -> Refused:

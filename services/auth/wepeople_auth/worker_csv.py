@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from wepeople_auth.directory.facts import checked_email
 from wepeople_auth.names import checked_name
 from wepeople_chassis.rpc import Refused
-from wepeople_contracts.rpc import ImportedWorker
+from wepeople_contracts.operators import ImportedWorker
 
 COLUMNS = ("email", "name")
 MAX_NAME_CHARACTERS = 200

@@ -11,7 +11,8 @@ from nats.aio.client import Client
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.rpc import Refused, Unavailable, call
-from wepeople_contracts.rpc import Granted, Principal, RateLimited, Release, Reserve, Seen, Verdict, Window
+from wepeople_contracts.auth import Principal
+from wepeople_contracts.quota import Granted, RateLimited, Release, Reserve, Seen, Verdict, Window
 from wepeople_contracts.subjects import RELEASE, reserve_subject
 from wepeople_gateway.errors import ApiError
 

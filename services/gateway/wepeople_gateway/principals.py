@@ -12,8 +12,8 @@ from nats.aio.msg import Msg
 
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.rpc import Refused, Unavailable, call
+from wepeople_contracts.auth import Authenticate, KeyRevoked, Principal
 from wepeople_contracts.ids import key_public_id
-from wepeople_contracts.rpc import Authenticate, KeyRevoked, Principal
 from wepeople_contracts.subjects import AUTHENTICATE, KEY_REVOKED
 from wepeople_gateway.errors import ApiError, unavailable
 

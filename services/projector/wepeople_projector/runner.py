@@ -5,7 +5,7 @@ starts again from the stored checkpoint, so a failure needs no other repair.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -15,20 +15,22 @@ from nats.aio.client import Client
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.postgres import Pool
-from wepeople_chassis.stream import Batch, StoredMessage, StreamReader, stream_state
+from wepeople_chassis.reader import StreamReader
+from wepeople_chassis.stream import StoredMessage, stream_state
 from wepeople_contracts.subjects import partition_filter
 from wepeople_projector.checkpoint import Fenced, Position, load, load_salts, verify
-from wepeople_projector.decode import Decoded, Fact, Request, decode, park
+from wepeople_projector.decode import Decoded, decode
 from wepeople_projector.fold import Changeset, Fold
 from wepeople_projector.memory import Memory
 from wepeople_projector.projections.workers.table import find_bindings
+from wepeople_projector.refused import Refused, write_refused
 from wepeople_projector.tasks import run_together
-from wepeople_projector.write import refused_data, unfit_for_jsonb, will_pass, write
+from wepeople_projector.write import refused_data, will_pass, write
 
 log = get_logger(__name__)
 
-BATCH_ROWS = 10_000
-BATCH_BYTES = 16 * 1024 * 1024
+BATCH_BYTES = 4 * 1024 * 1024
+"""Some 15,000 rows of the usual size."""
 BATCHES_IN_FLIGHT = 2
 IDLE_SECONDS = 5.0
 RETRY_SECONDS = 0.5
@@ -41,14 +43,6 @@ class Prepared:
     messages: list[StoredMessage]
     changes: Changeset
     end: Position
-
-
-class Refused(Exception):
-    """Postgres takes none of a batch because of one row: its messages, up to `through`, are written one by one."""
-
-    def __init__(self, through: int) -> None:
-        super().__init__(f"a message up to {through} was refused")
-        self.through = through
 
 
 class PartitionRunner:
@@ -122,30 +116,31 @@ class PartitionRunner:
             async for batch in batches:
                 if not batch.messages and (batch.through == position.sequence or clock() < moved_at + IDLE_SECONDS):
                     continue
-                async for messages, decoded in self._split(batch):
+                for messages in self._split(batch.messages):
                     await room.acquire()
-                    changes = await self._fold(memory, decoded)
+                    changes = await self._fold(memory, messages)
                     position = position.after(messages[-1]) if messages else replace(position, sequence=batch.through)
                     await prepared.put(Prepared(messages, changes, position))
                 moved_at = clock()
 
-    async def _split(self, batch: Batch) -> AsyncIterator[tuple[list[StoredMessage], list[Decoded]]]:
-        """Decode, in parts that fit into one transaction; an empty batch is one empty part."""
-        messages: list[StoredMessage] = []
-        decoded: list[Decoded] = []
-        rows = size = 0
-        for message in batch.messages:
-            messages.append(message)
-            decoded.append(decode(message))
-            rows, size = rows + _rows(decoded[-1]), size + len(message.data)
-            if rows >= BATCH_ROWS or size >= BATCH_BYTES or message.sequence <= self._one_by_one_through:
-                yield messages, decoded
-                messages, decoded, rows, size = [], [], 0, 0
-            await asyncio.sleep(0)  # decoding is long; others want the loop
-        if messages or not batch.messages:
-            yield messages, decoded
+    def _split(self, messages: list[StoredMessage]) -> Iterator[list[StoredMessage]]:
+        """Parts that fit into one transaction; no message is one empty part, which moves the checkpoint."""
+        part: list[StoredMessage] = []
+        size = 0
+        for message in messages:
+            part.append(message)
+            size += len(message.data)
+            if size >= BATCH_BYTES or message.sequence <= self._one_by_one_through:
+                yield part
+                part, size = [], 0
+        if part or not messages:
+            yield part
 
-    async def _fold(self, memory: Memory, decoded: list[Decoded]) -> Changeset:
+    async def _fold(self, memory: Memory, messages: list[StoredMessage]) -> Changeset:
+        decoded: list[Decoded] = []
+        for message in messages:
+            decoded.append(decode(message))
+            await asyncio.sleep(0)  # Postgres waits for the loop to send it the last batch.
         fold = Fold(memory, decoded)
         bindings, asked = fold.unknown()
         if asked:
@@ -167,42 +162,11 @@ class PartitionRunner:
             except psycopg.Error as error:
                 if not refused_data(error):
                     raise
-                await self._write_refused(position, batch, error)
+                await write_refused(
+                    self._pool, self._partition, position, batch.end, batch.changes, batch.messages, error
+                )
             for row in batch.changes.parked:
                 self._log.error("parked", sequence=row.sequence, row=row.row_index, reason=row.reason)
             memory.commit_batch()
             position = batch.end
             room.release()
-
-    async def _write_refused(self, start: Position, batch: Prepared, error: psycopg.Error) -> None:
-        """Write a batch that Postgres refused without the JSONB it cannot hold; park it if that was not the reason.
-
-        `Refused` when there are several messages: each is then tried alone.
-        """
-        if len(batch.messages) > 1:
-            raise Refused(batch.end.sequence) from error
-        rows = [row for block in batch.changes.timeline for row in block.rows]
-        unfit = await unfit_for_jsonb(self._pool, rows)
-        try:
-            if not unfit:
-                raise error
-            await write(self._pool, self._partition, start, batch.end, batch.changes, without_jsonb=unfit)
-            self._log.warning("metadata_without_jsonb", sequence=batch.end.sequence, event_ids=sorted(unfit))
-        except psycopg.Error as still:
-            if not refused_data(still):
-                raise
-            parked = park(batch.messages[0], f"Postgres refused it: {still}")
-            await write(self._pool, self._partition, start, batch.end, Changeset(parked=[parked]))
-            self._log.error("parked", sequence=parked.sequence, reason=parked.reason)
-            # What was folded of it is in memory and not in the database.
-            raise Refused(batch.end.sequence) from still
-
-
-def _rows(decoded: Decoded) -> int:
-    match decoded:
-        case Request():
-            return len(decoded.rows)
-        case Fact():
-            return len(getattr(decoded.fact, "workers", ()))
-        case _:
-            return 1

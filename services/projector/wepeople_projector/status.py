@@ -16,7 +16,7 @@ from wepeople_chassis.broker import is_ready
 from wepeople_chassis.operator import Operator
 from wepeople_chassis.rpc import Refused, Unavailable, call
 from wepeople_chassis.stream import stream_state
-from wepeople_contracts.rpc import Usage, UsageQuery
+from wepeople_contracts.quota import Usage, UsageQuery
 from wepeople_contracts.subjects import STREAM, USAGE, partition_filter
 from wepeople_projector.reading import Row, connect, postgres_address, rows
 

@@ -1,6 +1,6 @@
 """One transaction: the checkpoint and all rows of a changeset, or nothing."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import psycopg
 
@@ -8,8 +8,7 @@ from wepeople_chassis.postgres import Pool, named_queries
 from wepeople_projector.checkpoint import Position, advance
 from wepeople_projector.fold import Changeset
 from wepeople_projector.projections.snapshots.table import write_snapshots
-from wepeople_projector.projections.timeline.rows import TimelineRow
-from wepeople_projector.projections.timeline.table import hold_as_jsonb, write_timeline
+from wepeople_projector.projections.timeline.table import write_timeline
 from wepeople_projector.projections.times import instant
 from wepeople_projector.projections.workers.table import write_workers
 
@@ -55,20 +54,3 @@ async def write(
         await write_snapshots(connection, changes.snapshots.values())
         for row in changes.parked:
             await connection.execute(_SQL["park"], [row.sequence, row.row_index, row.subject, row.reason, row.data])
-
-
-async def unfit_for_jsonb(pool: Pool, rows: Sequence[TimelineRow]) -> set[str]:
-    """The ids of the events whose metadata Postgres refuses as JSONB, found by halving."""
-    if not rows:
-        return set()
-    try:
-        async with pool.connection() as connection:
-            await hold_as_jsonb(connection, rows)
-    except psycopg.Error as error:
-        if not refused_data(error):
-            raise
-        if len(rows) == 1:
-            return {rows[0].event_id}
-        half = len(rows) // 2
-        return await unfit_for_jsonb(pool, rows[:half]) | await unfit_for_jsonb(pool, rows[half:])
-    return set()

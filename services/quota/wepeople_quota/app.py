@@ -14,7 +14,7 @@ from psycopg import OperationalError
 from wepeople_chassis.broker import BROKER_DOWN, close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.postgres import Pool, make_pool
-from wepeople_chassis.rpc import make_broker
+from wepeople_chassis.rpc_server import make_broker
 from wepeople_chassis.stream import check_position, stream_state
 from wepeople_quota.fold import Fold
 from wepeople_quota.ledger import Ledger

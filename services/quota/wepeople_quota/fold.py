@@ -8,7 +8,8 @@ from msgspec import DecodeError
 from nats.aio.client import Client
 
 from wepeople_chassis.logging import get_logger
-from wepeople_chassis.stream import StoredMessage, StreamError, StreamReader, StreamState, sequence_since
+from wepeople_chassis.reader import StreamReader
+from wepeople_chassis.stream import StoredMessage, StreamError, StreamState, sequence_since
 from wepeople_contracts.envelope import decode_head
 from wepeople_contracts.subjects import STREAM, STREAM_SUBJECTS, parse_ingest_subject
 from wepeople_quota.ledger import Ledger, Position

@@ -2,17 +2,7 @@
 
 from typing import NamedTuple
 
-from wepeople_contracts.rpc import (
-    Granted,
-    RateLimited,
-    Release,
-    Reserve,
-    Seen,
-    Usage,
-    UsageQuery,
-    Verdict,
-    Window,
-)
+from wepeople_contracts.quota import Granted, RateLimited, Release, Reserve, Seen, Usage, UsageQuery, Verdict, Window
 from wepeople_quota.ledger import Held, Ledger
 from wepeople_quota.month import NANOSECONDS, month_named, month_of
 from wepeople_quota.window import Refused, Windows, WindowState

@@ -6,8 +6,9 @@ from typing import Any
 from faststream.nats import NatsBroker, NatsMessage
 from nats.aio.msg import Msg
 
-from wepeople_chassis.rpc import error_reply
-from wepeople_contracts.rpc import Release, Reply, Reserve, Usage, UsageQuery, Verdict
+from wepeople_chassis.rpc_server import error_reply
+from wepeople_contracts.quota import Release, Reserve, Usage, UsageQuery, Verdict
+from wepeople_contracts.reply import Reply
 from wepeople_contracts.subjects import RELEASE, RESERVE_ALL, USAGE
 from wepeople_quota.owner import Now, Owner
 

@@ -13,7 +13,7 @@ from wepeople_auth.names import checked_name
 from wepeople_auth.refusals import already_exists, invalid, not_found
 from wepeople_chassis.postgres import Pool
 from wepeople_chassis.rpc import Refused
-from wepeople_contracts.rpc import (
+from wepeople_contracts.operators import (
     AllowEventTypes,
     App,
     AppList,

@@ -18,7 +18,7 @@ from wepeople_contracts.directory import (
     normalize_email,
 )
 from wepeople_contracts.ids import new_id
-from wepeople_contracts.rpc import ImportedWorker
+from wepeople_contracts.operators import ImportedWorker
 from wepeople_contracts.subjects import NO_APP, ingest_subject
 
 SALT_BYTES = 32

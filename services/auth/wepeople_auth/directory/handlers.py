@@ -3,7 +3,7 @@
 from faststream.nats import NatsBroker
 
 from wepeople_auth.directory.commands import DirectoryCommands
-from wepeople_contracts.rpc import (
+from wepeople_contracts.operators import (
     AllowEventTypes,
     App,
     AppList,
@@ -15,8 +15,8 @@ from wepeople_contracts.rpc import (
     Nothing,
     Org,
     OrgList,
-    Reply,
 )
+from wepeople_contracts.reply import Reply
 from wepeople_contracts.subjects import auth_command
 
 QUEUE = "auth"

@@ -3,7 +3,7 @@
 from psycopg.rows import class_row
 
 from wepeople_auth.database import Connection, load_queries
-from wepeople_contracts.rpc import App, Org, Plan
+from wepeople_contracts.operators import App, Org, Plan
 
 _QUERIES = load_queries("wepeople_auth.directory", "directory.sql")
 

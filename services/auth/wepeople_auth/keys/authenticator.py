@@ -9,8 +9,8 @@ from wepeople_auth.keys.matching import Matching
 from wepeople_auth.keys.states import FRESH_SECONDS, MAX_AGE_SECONDS, KeyState, KeyStates
 from wepeople_auth.refusals import DatabaseAway, invalid_key
 from wepeople_chassis.logging import get_logger
+from wepeople_contracts.auth import Principal
 from wepeople_contracts.ids import key_public_id
-from wepeople_contracts.rpc import Principal
 
 log = get_logger(__name__)
 

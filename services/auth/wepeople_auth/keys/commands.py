@@ -6,7 +6,7 @@ from wepeople_auth.keys.store import KeyStore
 from wepeople_auth.names import checked_name
 from wepeople_auth.refusals import not_found, unavailable
 from wepeople_contracts.ids import key_public_id, new_key
-from wepeople_contracts.rpc import CreateKey, Key, KeyList, ListKeys, NewKey, RevokeKey
+from wepeople_contracts.operators import CreateKey, Key, KeyList, ListKeys, NewKey, RevokeKey
 
 
 class KeyCommands:

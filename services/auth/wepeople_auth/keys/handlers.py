@@ -8,19 +8,10 @@ from wepeople_auth.keys.authenticator import Authenticator
 from wepeople_auth.keys.commands import KeyCommands
 from wepeople_auth.keys.revocation import Revocations
 from wepeople_auth.refusals import unavailable
-from wepeople_chassis.rpc import error_reply
-from wepeople_contracts.rpc import (
-    Authenticate,
-    CreateKey,
-    Key,
-    KeyList,
-    KeyRevoked,
-    ListKeys,
-    NewKey,
-    Principal,
-    Reply,
-    RevokeKey,
-)
+from wepeople_chassis.rpc_server import error_reply
+from wepeople_contracts.auth import Authenticate, KeyRevoked, Principal
+from wepeople_contracts.operators import CreateKey, Key, KeyList, ListKeys, NewKey, RevokeKey
+from wepeople_contracts.reply import Reply
 from wepeople_contracts.subjects import AUTHENTICATE, KEY_REVOKED, auth_command
 
 QUEUE = "auth"

@@ -5,7 +5,7 @@ from nats.aio.client import Client
 from wepeople_auth.keys.states import KeyStates
 from wepeople_auth.refusals import unavailable
 from wepeople_chassis.broker import BROKER_DOWN
-from wepeople_contracts.rpc import KeyRevoked
+from wepeople_contracts.auth import KeyRevoked
 from wepeople_contracts.subjects import KEY_REVOKED
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from wepeople_auth.keys.lru import Lru
-from wepeople_contracts.rpc import Principal
+from wepeople_contracts.auth import Principal
 
 FRESH_SECONDS = 5.0
 """So long a read serves without another; small, so that gateways may keep the principal for most of the minute."""

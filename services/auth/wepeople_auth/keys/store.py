@@ -5,7 +5,8 @@ from psycopg.rows import class_row, dict_row
 from wepeople_auth.database import load_queries, single_read, transaction
 from wepeople_auth.keys.states import KeyState
 from wepeople_chassis.postgres import Pool
-from wepeople_contracts.rpc import Key, Principal
+from wepeople_contracts.auth import Principal
+from wepeople_contracts.operators import Key
 
 _QUERIES = load_queries("wepeople_auth.keys", "keys.sql")
 

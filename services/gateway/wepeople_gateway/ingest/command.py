@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from wepeople_contracts.auth import Principal
 from wepeople_contracts.envelope import AcceptedRow, Charge, Envelope, RejectedRow
 from wepeople_contracts.errors import RowError
 from wepeople_contracts.ids import event_id
-from wepeople_contracts.rpc import Granted, Principal
+from wepeople_contracts.quota import Granted
 from wepeople_gateway.errors import ApiError, MalformedBody
 from wepeople_gateway.ingest.decide import Judged, judge_events, judge_snapshot
 from wepeople_gateway.ingest.decode import check_snapshot, split_events

@@ -7,9 +7,10 @@ from aiohttp import web
 
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
+from wepeople_contracts.auth import Principal
 from wepeople_contracts.envelope import Envelope, decode, encode
 from wepeople_contracts.ids import message_id
-from wepeople_contracts.rpc import Principal, Seen
+from wepeople_contracts.quota import Seen
 from wepeople_contracts.subjects import ingest_subject
 from wepeople_gateway.budgets import Budgets, rate_headers
 from wepeople_gateway.errors import ApiError, MalformedBody, unavailable

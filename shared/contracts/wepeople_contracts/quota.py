@@ -1,0 +1,87 @@
+"""May they, now and this month? What the gateway asks quota."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from wepeople_contracts.reply import Message
+
+
+class Reserve(Message):
+    """Asks for one request's passage and for `units` monthly events.
+
+    `message_id` is the reservation's id: the same id never reserves twice. None where nothing can be stored (ping).
+    """
+
+    org_id: str
+    key_id: str
+    message_id: str | None
+    units: int = Field(ge=0, le=500)
+    key_limit: int = Field(ge=1)
+    org_limit: int = Field(ge=1)
+    month_limit: int | None
+
+
+class Window(Message):
+    """A rate window as it stands: for the `RateLimit` header."""
+
+    remaining: int
+    reset_seconds: float
+
+
+class Granted(Message):
+    """The request passes and costs one unit of rate; `units` of those asked for fit into the month."""
+
+    verdict: Literal["granted"] = "granted"
+    units: int
+    period: str
+    epoch: int
+    month_resets_at: datetime
+    key_window: Window
+
+
+class RateLimited(Message):
+    """The request does not pass, and costs nothing; the same client gets through after `retry_after_seconds`."""
+
+    verdict: Literal["rate_limited"] = "rate_limited"
+    scope: Literal["key", "org"]
+    retry_after_seconds: float
+    key_window: Window
+
+
+class Seen(Message):
+    """The stream already holds this message id: read it at `sequence` and give the same answer. Costs one rate unit."""
+
+    verdict: Literal["seen"] = "seen"
+    sequence: int
+    key_window: Window
+
+
+class Verdict(Message):
+    """Quota's answer."""
+
+    verdict: Granted | RateLimited | Seen = Field(discriminator="verdict")
+
+
+class Release(Message):
+    """Gives a reservation back after a definite failure: the message is not stored and never will be."""
+
+    org_id: str
+    message_id: str
+
+
+class UsageQuery(Message):
+    """Asks what an org has used of the current month."""
+
+    org_id: str
+
+
+class Usage(Message):
+    """An org's monthly events: folded from the stream, plus those reserved by requests in flight."""
+
+    org_id: str
+    period: str
+    used: int
+    reserved: int
+    resets_at: datetime

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.client import Client, client
+from tests.support.lone_stream import connection, server, stream  # noqa: F401  (fixtures)
 from tests.support.operators import Caller, Operators, operators
 from tests.support.system import RunningSystem
 

@@ -7,7 +7,7 @@ starts again from the stored checkpoint, so a failure needs no other repair.
 import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import psycopg
 from nats.aio.client import Client
@@ -25,7 +25,7 @@ from wepeople_projector.memory import Memory
 from wepeople_projector.projections.workers.table import find_bindings
 from wepeople_projector.refused import Refused, write_refused
 from wepeople_projector.tasks import run_together
-from wepeople_projector.write import refused_data, will_pass, write
+from wepeople_projector.write import Prepared, refused_data, will_pass, write
 
 log = get_logger(__name__)
 
@@ -34,15 +34,6 @@ BATCH_BYTES = 4 * 1024 * 1024
 BATCHES_IN_FLIGHT = 2
 IDLE_SECONDS = 5.0
 RETRY_SECONDS = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A batch ready to be written, and where the checkpoint stands after it."""
-
-    messages: list[StoredMessage]
-    changes: Changeset
-    end: Position
 
 
 class PartitionRunner:
@@ -99,7 +90,7 @@ class PartitionRunner:
         room = asyncio.Semaphore(BATCHES_IN_FLIGHT)
         await run_together(
             asyncio.create_task(self._prepare(reader, memory, position, prepared, room)),
-            asyncio.create_task(self._write(memory, position, prepared, room)),
+            asyncio.create_task(self._write(memory, prepared, room)),
         )
 
     async def _prepare(
@@ -119,8 +110,9 @@ class PartitionRunner:
                 for messages in self._split(batch.messages):
                     await room.acquire()
                     changes = await self._fold(memory, messages)
-                    position = position.after(messages[-1]) if messages else replace(position, sequence=batch.through)
-                    await prepared.put(Prepared(messages, changes, position))
+                    end = position.after(messages[-1]) if messages else replace(position, sequence=batch.through)
+                    await prepared.put(Prepared(messages, changes, position, end))
+                    position = end
                 moved_at = clock()
 
     def _split(self, messages: list[StoredMessage]) -> Iterator[list[StoredMessage]]:
@@ -137,10 +129,11 @@ class PartitionRunner:
             yield part
 
     async def _fold(self, memory: Memory, messages: list[StoredMessage]) -> Changeset:
+        # Now and then the loop is let go on: it is the one that sends Postgres the batch before.
         decoded: list[Decoded] = []
-        for message in messages:
-            decoded.append(decode(message))
-            await asyncio.sleep(0)  # Postgres waits for the loop to send it the last batch.
+        for stored in messages:
+            decoded.append(decode(stored))
+            await asyncio.sleep(0)
         fold = Fold(memory, decoded)
         bindings, asked = fold.unknown()
         if asked:
@@ -152,21 +145,16 @@ class PartitionRunner:
             await asyncio.sleep(0)
         return fold.changes
 
-    async def _write(
-        self, memory: Memory, position: Position, prepared: asyncio.Queue[Prepared], room: asyncio.Semaphore
-    ) -> None:
+    async def _write(self, memory: Memory, prepared: asyncio.Queue[Prepared], room: asyncio.Semaphore) -> None:
         while True:
             batch = await prepared.get()
             try:
-                await write(self._pool, self._partition, position, batch.end, batch.changes)
+                await write(self._pool, self._partition, batch)
             except psycopg.Error as error:
                 if not refused_data(error):
                     raise
-                await write_refused(
-                    self._pool, self._partition, position, batch.end, batch.changes, batch.messages, error
-                )
+                await write_refused(self._pool, self._partition, batch, error)
             for row in batch.changes.parked:
                 self._log.error("parked", sequence=row.sequence, row=row.row_index, reason=row.reason)
             memory.commit_batch()
-            position = batch.end
             room.release()

@@ -1,10 +1,12 @@
 """One transaction: the checkpoint and all rows of a changeset, or nothing."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 
 import psycopg
 
 from wepeople_chassis.postgres import Pool, named_queries
+from wepeople_chassis.stream import StoredMessage
 from wepeople_projector.checkpoint import Position, advance
 from wepeople_projector.fold import Changeset
 from wepeople_projector.projections.snapshots.table import write_snapshots
@@ -32,21 +34,24 @@ def will_pass(error: psycopg.Error) -> bool:
     return error.sqlstate.startswith(_PASSING)
 
 
-async def write(
-    pool: Pool,
-    partition: int,
-    start: Position,
-    end: Position,
-    changes: Changeset,
-    *,
-    without_jsonb: Collection[str] = (),
-) -> None:
-    """Write the changes and move the checkpoint from start to end.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch folded and ready to be written, and where the checkpoint stands before and after it."""
+
+    messages: list[StoredMessage]
+    changes: Changeset
+    start: Position
+    end: Position
+
+
+async def write(pool: Pool, partition: int, batch: Prepared, without_jsonb: Collection[str] = ()) -> None:
+    """Write a batch's changes and move the checkpoint; the events of `without_jsonb` get NULL for metadata.
 
     `Fenced` when another writer moved it; any `psycopg.Error` leaves the database as it was.
     """
+    changes = batch.changes
     async with pool.connection() as connection:
-        await advance(connection, partition, start, end)
+        await advance(connection, partition, batch.start, batch.end)
         for org in changes.orgs:
             await connection.execute(_SQL["found"], [org.org_id, org.name, org.salt, instant(org.occurred_at_us)])
         await write_workers(connection, changes.workers)

@@ -30,6 +30,7 @@ from wepeople_embedded.errors import EmbeddedError
 
 PAGE_WIDTH = 150
 LIMIT_SECONDS = 15 * 60.0
+BUSY_PERCENT = 20.0
 RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
@@ -67,6 +68,11 @@ def main(
     is_whole = not quick and only is None
     started_at = time.monotonic()
     machine = look_at_machine(STATE_ROOT)
+    if machine.busy_percent > BUSY_PERCENT:
+        warning = (
+            f"Other programs take {machine.busy_percent:.0f} % of this machine: lags and rates will suffer from it."
+        )
+        errors.print(warning, style="yellow", highlight=False, soft_wrap=True)
     findings: list[Finding] = []
     problem = _measure_into(findings, subjects, QUICK if quick else WHOLE, errors, profile or is_whole)
     not_met = missed(findings)

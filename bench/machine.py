@@ -16,11 +16,14 @@ from msgspec import Struct
 from wepeople_embedded.binaries import nats_server, postgres
 
 _WRITES = 200
+_LOOK_SECONDS = 2.0
 _PACKAGES = ("aiohttp", "uvloop", "nats-py", "msgspec", "psycopg", "faststream", "pydantic")
 
 
 class Machine(Struct, frozen=True, kw_only=True):
-    """`fsync_ms`: median time to append 4 KiB to a file and have it on disk, where the servers keep their data."""
+    """`fsync_ms`: median time to append 4 KiB to a file and have it on disk, where the servers keep their data;
+    `busy_percent`: how much of all cores other programs took just before.
+    """
 
     date: str
     cores: int
@@ -28,7 +31,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     memory_gib: float
     kernel: str
     fsync_ms: float
-    load_before: float
+    busy_percent: float
     python: str
     nats_server: str
     postgres: str
@@ -42,7 +45,7 @@ class Machine(Struct, frozen=True, kw_only=True):
             ("Memory", f"{self.memory_gib:.0f} GiB"),
             ("Kernel", self.kernel),
             ("4 KiB appended and on disk (fsync)", f"{self.fsync_ms:.2f} ms (median of {_WRITES})"),
-            ("Load average before", f"{self.load_before:.1f}"),
+            ("Busy with other programs before", f"{self.busy_percent:.0f} %"),
             ("Python", self.python),
             ("Servers", f"{self.nats_server}; {self.postgres}"),
             ("Packages", self.packages),
@@ -59,7 +62,7 @@ def look_at_machine(directory: Path) -> Machine:
         memory_gib=psutil.virtual_memory().total / 2**30,
         kernel=f"{platform.system()} {platform.release()}",
         fsync_ms=_fsync_seconds(directory) * 1000,
-        load_before=os.getloadavg()[0],
+        busy_percent=psutil.cpu_percent(interval=_LOOK_SECONDS),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         nats_server=_first_line(nats_server(), "--version"),
         postgres=_first_line(postgres("postgres"), "--version"),

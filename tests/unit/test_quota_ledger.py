@@ -27,7 +27,12 @@ def reserve(ledger: Ledger, message_id: str, units: int, limit: int | None = 100
 
 def envelope(message_id: str, units: int, *, org_id: str = "org", period: str = MONTH) -> EnvelopeHead:
     return EnvelopeHead(
-        org_id=org_id, app_id="app", message_id=message_id, received_at_us=0, charge=Charge(period, units, 1)
+        org_id=org_id,
+        app_id="app",
+        connection="custom:ci",
+        message_id=message_id,
+        received_at_us=0,
+        charge=Charge(period, units, 1),
     )
 
 

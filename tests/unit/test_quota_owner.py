@@ -31,7 +31,12 @@ class TestVerdict:
 
     def fold(self, message_id: str, units: int, sequence: int = 1) -> None:
         head = EnvelopeHead(
-            org_id="org", app_id="app", message_id=message_id, received_at_us=0, charge=Charge("2026-04", units, 7)
+            org_id="org",
+            app_id="app",
+            connection="custom:ci",
+            message_id=message_id,
+            received_at_us=0,
+            charge=Charge("2026-04", units, 7),
         )
         self.ledger.fold(Position(sequence, message_id, 0), head)
 

@@ -20,19 +20,26 @@ class Charge(Struct, frozen=True, array_like=True):
     """What the request costs the org: the fold of these is the month's usage.
 
     `period` is a UTC month such as `2026-04`; `epoch` names the quota owner that granted it (0: nobody was asked).
+    `event_ids` are those of the charged rows whose sender named them: the fold charges each once a month, so it takes
+    one unit off for every one that an earlier envelope of the month has charged.
     """
 
     period: str
     units: int
     epoch: int
+    event_ids: list[str] = []
 
 
 class AcceptedRow(Struct, frozen=True, array_like=True):
-    """A row as received, and the id it was given."""
+    """A row as received, and the id it has. `named`: its sender gave the id, so the first of it in the stream counts,
+    here or earlier; `duplicate`: an earlier one was known when the request was answered.
+    """
 
     index: int
     event_id: str
     raw: bytes
+    named: bool = False
+    duplicate: bool = False
 
 
 class RejectedRow(Struct, frozen=True, array_like=True):
@@ -72,6 +79,7 @@ class EnvelopeHead(Struct, frozen=True, kw_only=True):
 
     org_id: str
     app_id: str
+    connection: str
     message_id: str
     received_at_us: int
     charge: Charge

@@ -36,6 +36,15 @@ def event_id(request_id: str, row: int) -> str:
     return f"evt_{request_id[4:]}{_ROW_SUFFIXES[row]}"
 
 
+def client_event_id(app_id: str, client_id: str) -> str:
+    """The id of an event that its sender named: the same name from the same app is the same event, for ever.
+
+    As long as the other kind, and of other letters (lower case), so that neither can be taken for the other.
+    """
+    digest = hashlib.blake2b(f"{app_id}\0{client_id}".encode(), digest_size=18).digest()
+    return "evt_" + base64.b32encode(digest).decode().rstrip("=").lower()
+
+
 def message_id(app_id: str, method: str, path: str, idempotency_key: str) -> str:
     """`Nats-Msg-Id` of a request: the same key of the same app and endpoint is the same message (design §2.2)."""
     text = "\0".join((app_id, method, path, idempotency_key))

@@ -9,15 +9,18 @@ from wepeople_contracts.reply import Message
 
 
 class Reserve(Message):
-    """Asks for one request's passage and for `units` monthly events.
+    """Asks for one request's passage and for monthly events: `units`, and one more for each of `event_ids` that this
+    month has not charged yet.
 
     `message_id` is the reservation's id: the same id never reserves twice. None where nothing can be stored (ping).
+    `units` counts rows without an id of their sender's; `event_ids` are those of the others, each once.
     """
 
     org_id: str
     key_id: str
     message_id: str | None
     units: int = Field(ge=0, le=500)
+    event_ids: list[str] = Field(default_factory=list, max_length=500)
     key_limit: int = Field(ge=1)
     org_limit: int = Field(ge=1)
     month_limit: int | None
@@ -31,10 +34,14 @@ class Window(Message):
 
 
 class Granted(Message):
-    """The request passes and costs one unit of rate; `units` of those asked for fit into the month."""
+    """The request passes and costs one unit of rate; `units` of the monthly events it needs fit into the month.
+
+    `known_event_ids` are those of the request's that cost nothing, because this month has charged them.
+    """
 
     verdict: Literal["granted"] = "granted"
     units: int
+    known_event_ids: frozenset[str] = frozenset()
     period: str
     epoch: int
     month_resets_at: datetime
@@ -77,6 +84,13 @@ class UsageQuery(Message):
     org_id: str
 
 
+class AppUsage(Message):
+    """What one app's connection (`custom:<slug>`) has used of its org's month."""
+
+    connection: str
+    used: int
+
+
 class Usage(Message):
     """An org's monthly events: folded from the stream, plus those reserved by requests in flight."""
 
@@ -85,3 +99,4 @@ class Usage(Message):
     used: int
     reserved: int
     resets_at: datetime
+    apps: list[AppUsage] = Field(default_factory=list)

@@ -13,6 +13,7 @@ MAX_ROWS = 500
 MAX_METADATA_BYTES = 16_384
 MAX_METRICS = 32
 
+ClientId = Annotated[str, Meta(min_length=1, max_length=128)]
 EventType = Annotated[str, Meta(pattern=r"^[a-z0-9._-]{1,128}\Z")]
 Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
 Timestamp = Annotated[datetime, Meta(tz=True)]
@@ -27,7 +28,10 @@ class Actor(Struct, rename="camel", frozen=True):
 
 
 class EventRow(Struct, rename="camel", frozen=True):
-    """One thing that happened. `duration` is in seconds; an absent `timestamp` means the time of receipt."""
+    """One thing that happened. `duration` is in seconds; an absent `timestamp` means the time of receipt.
+
+    `id` is the sender's own name of the event: the app sends it again as often as it likes, and it is there once.
+    """
 
     event_type: EventType
     category: Slug
@@ -35,6 +39,7 @@ class EventRow(Struct, rename="camel", frozen=True):
     timestamp: Timestamp | UnsetType = UNSET
     duration: Annotated[float, Meta(ge=0)] | UnsetType = UNSET
     metadata: Raw | UnsetType = UNSET
+    id: ClientId | UnsetType = UNSET
 
 
 class SnapshotRow(Struct, rename="camel", frozen=True):

@@ -41,6 +41,15 @@ def partition_filter(partition: int) -> str:
     return f"ingest.{partition}.*.*.*"
 
 
+REQUEST_STATUS = "rpc.projector.request_status"
+PROJECTED_ALL = "fact.projected.*"
+
+
+def projected_subject(partition: int) -> str:
+    """Where the projector says how far a partition's read models have come, after each commit."""
+    return f"fact.projected.{partition}"
+
+
 def reserve_subject(org_id: str) -> str:
     """Where the owner of the org's partition answers whether a request may pass."""
     return f"rpc.quota.{partition_of(org_id)}.reserve"

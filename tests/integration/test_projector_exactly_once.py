@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 from psycopg import AsyncConnection
 
@@ -14,8 +15,8 @@ from tests.support.projecting import TABLES, Projecting, projector_process, runn
 from tests.support.read_models import eventually
 from tests.support.stored import envelope, founded, imported, raw
 from wepeople_contracts.directory import DirectoryFact
-from wepeople_contracts.envelope import Envelope
-from wepeople_contracts.ids import new_id
+from wepeople_contracts.envelope import AcceptedRow, Envelope
+from wepeople_contracts.ids import client_event_id, new_id
 from wepeople_embedded.services import ServiceProcess
 
 Message = Envelope | DirectoryFact
@@ -29,7 +30,9 @@ async def projecting(fresh: Fresh, tmp_path: Path) -> AsyncIterator[Projecting]:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A history of several orgs, drawn from a seed: founding facts, then requests of all kinds, and imports."""
+    """A history of several orgs, drawn from a seed: founding facts, then requests of all kinds, some of whose events
+    their senders named, and imports.
+    """
 
     foundings: list[Message]
     messages: list[Message]
@@ -37,7 +40,7 @@ class History:
     def event_ids(self) -> list[str]:
         """The ids of every event in it."""
         requests = [m for m in self.messages if isinstance(m, Envelope) and m.kind == "events"]
-        return sorted(row.event_id for request in requests for row in request.accepted)
+        return sorted({row.event_id for request in requests for row in request.accepted})
 
 
 def history(seed: int, length: int) -> History:
@@ -55,7 +58,21 @@ def _message(choose: random.Random, org: str) -> Message:
     if kind == "snapshot":
         fields = {"snapshotType": choose.choice("ab"), "metrics": {"n": choose.random()}}
     rows = [raw(fields | {"actor": _actor(choose)}) for _ in range(choose.choice((1, 20)) if kind == "events" else 1)]
-    return envelope(org, rows, app_id=app, slug=app[-1], kind="snapshot" if kind == "snapshot" else "events")
+    if kind == "snapshot":
+        return envelope(org, rows, app_id=app, slug=app[-1], kind="snapshot")
+    return _named(choose, envelope(org, rows, app_id=app, slug=app[-1]))
+
+
+def _named(choose: random.Random, request: Envelope) -> Envelope:
+    """One row in three is named, by one of so few names that most come again."""
+    app = request.org_id + request.app_id
+    accepted = [
+        AcceptedRow(row.index, client_event_id(app, str(choose.randrange(60))), row.raw, True)
+        if choose.randrange(3) == 0
+        else row
+        for row in request.accepted
+    ]
+    return msgspec.structs.replace(request, accepted=accepted)
 
 
 def _actor(choose: random.Random) -> dict[str, str]:

@@ -25,8 +25,8 @@ def message(content: Envelope | DirectoryFact, sequence: int = 1) -> StoredMessa
 def fold(*messages: StoredMessage) -> Changeset:
     """The changes of these messages on an empty database."""
     batch = Fold(Memory({}), map(decode, messages))
-    known, asked = batch.unknown()
-    batch.begin(known | dict.fromkeys(asked))
+    identifiers, _ = batch.unknown()
+    batch.begin(dict.fromkeys(identifiers), set())
     for decoded in batch.messages:
         batch.apply(decoded)
     return batch.changes

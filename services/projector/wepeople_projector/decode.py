@@ -25,11 +25,12 @@ class Parked(Struct, frozen=True, gc=False):
 
 
 class SeenRow(Struct, frozen=True, gc=False):
-    """An accepted row, decoded, and its actor."""
+    """An accepted row, decoded, and its actor; `name` is the id of an event that its sender named."""
 
     accepted: AcceptedRow
     row: EventRow | SnapshotRow
     sighting: Sighting
+    name: str | None
 
 
 class Request(Struct, frozen=True):
@@ -91,7 +92,8 @@ def _request(message: StoredMessage, subject: IngestSubject) -> Request:
         raise ValueError(f"an envelope of kind {envelope.kind!r} under a subject of kind {subject.kind!r}")
     _same_org(envelope.org_id, subject)
     source: Source = (envelope.org_id, envelope.app_id, envelope.connection)
-    decode_row = _event.decode if envelope.kind == "events" else _snapshot.decode
+    events = envelope.kind == "events"
+    decode_row = _event.decode if events else _snapshot.decode
     request = Request(message, envelope, [], [])
     for accepted in envelope.accepted:
         try:
@@ -100,7 +102,8 @@ def _request(message: StoredMessage, subject: IngestSubject) -> Request:
             request.parked.append(park_row(message, accepted, f"not a row: {error}"))
             continue
         actor = row.actor
-        request.rows.append(SeenRow(accepted, row, (source, actor.worker_id, actor.external_id, actor.email)))
+        name = accepted.event_id if accepted.named and events else None
+        request.rows.append(SeenRow(accepted, row, (source, actor.worker_id, actor.external_id, actor.email), name))
     return request
 
 

@@ -1,7 +1,7 @@
 """Folds decoded messages, in stream order, into what one transaction writes. No I/O.
 
-In three steps, because the identifiers of a whole batch are looked up by one query: `Fold(…)`, then `unknown`, then
-`apply` for each message.
+In three steps, because a whole batch is looked up at once: `Fold(…)`, then `unknown` and `begin`, then `apply` for
+each message.
 """
 
 from collections.abc import Iterable
@@ -53,21 +53,30 @@ class Fold:
         self._claims: dict[Sighting, Claim | None] = memory.claims(
             seen.sighting for message in self.messages if isinstance(message, Request) for seen in message.rows
         )
+        self._bindings: dict[Identifier, str | None] = {}
+        self._taken: set[str] = set()
         self._state: IdentityState | None = None
 
-    def unknown(self) -> tuple[dict[Identifier, str | None], set[Identifier]]:
-        """What batches in flight know of the identifiers needed, and those the database must be asked about."""
+    def unknown(self) -> tuple[set[Identifier], set[str]]:
+        """The identifiers, and the ids of named events, that the database must be asked about; batches in flight know
+        of the others.
+        """
         claims = [claim for claim in self._claims.values() if claim is not None]
         for message in self.messages:
             if isinstance(message, Fact) and isinstance(message.fact, WorkersImported):
                 claims += [claim for claim, _ in _imported(message.fact)]
         needed = {identifier for claim in claims for identifier in needs(claim, self._memory.salts)}
-        known = self._memory.known(needed)
-        return known, needed - known.keys()
+        requests = (message for message in self.messages if isinstance(message, Request))
+        named = {seen.name for request in requests for seen in request.rows if seen.name is not None}
+        self._bindings = self._memory.known(needed)
+        self._taken = self._memory.taken(named)
+        return needed - self._bindings.keys(), named - self._taken
 
-    def begin(self, bindings: dict[Identifier, str | None]) -> None:
-        """Start folding on what is bound so far."""
-        self._state = self._memory.open_batch(bindings)
+    def begin(self, bindings: dict[Identifier, str | None], taken: set[str]) -> None:
+        """Start folding on what the database said: the workers of the identifiers, and the events that it has."""
+        self._bindings |= bindings
+        self._taken |= taken
+        self._state = self._memory.open_batch(self._bindings, self._taken)
 
     def apply(self, message: Decoded) -> None:
         """Fold the next message."""
@@ -97,14 +106,19 @@ class Fold:
     def _apply_request(self, request: Request) -> None:
         envelope, sequence = request.envelope, request.message.sequence
         resolved: list[tuple[AcceptedRow, EventRow | SnapshotRow, str]] = []
-        settled = self._memory.settled
+        settled, taken = self._memory.settled, self._taken
         for seen in request.rows:
+            # The first of a name is the event for good. Another leaves no trace: nobody is founded or bound by it.
+            if seen.name is not None and seen.name in taken:
+                continue
             worker_id = settled(seen.sighting) or self._resolve_row(request, seen)
             if worker_id is None:
                 reason = "the actor names nobody that could be stored"
                 self.changes.parked.append(park_row(request.message, seen.accepted, reason))
             else:
                 resolved.append((seen.accepted, seen.row, worker_id))
+                if seen.name is not None:
+                    taken.add(seen.name)
         self.changes.parked += request.parked
         if envelope.kind == "events":
             events = cast("list[tuple[AcceptedRow, EventRow, str]]", resolved)

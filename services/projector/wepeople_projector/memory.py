@@ -1,7 +1,7 @@
 """What a partition's fold remembers between batches; dropped whole after any failure, and loaded again.
 
 Two things: whom recent sightings were resolved to, so that a known actor costs one look-up in a dictionary; and what
-batches on their way to the database have bound, which a query would not find yet.
+batches on their way to the database have bound and named, which a query would not find yet.
 """
 
 from collections import deque
@@ -27,6 +27,7 @@ class Memory:
         self._recent: dict[Sighting, str] = {}
         self._older: dict[Sighting, str] = {}
         self._in_flight: deque[dict[Identifier, str | None]] = deque()
+        self._names_in_flight: deque[set[str]] = deque()
 
     def begin_batch(self) -> None:
         """Forget what was not seen for long; only here, so that within a batch nothing known is forgotten."""
@@ -66,11 +67,17 @@ class Memory:
                     break
         return found
 
-    def open_batch(self, bindings: dict[Identifier, str | None]) -> IdentityState:
-        """The state that the next batch is folded on; what it binds counts as in flight until `commit_batch`."""
+    def taken(self, event_ids: set[str]) -> set[str]:
+        """Those ids of named events that a batch in flight knows to be in the timeline, or brings there."""
+        return event_ids.intersection(set().union(*self._names_in_flight))
+
+    def open_batch(self, bindings: dict[Identifier, str | None], taken: set[str]) -> IdentityState:
+        """The state that the next batch is folded on; what it adds to both counts as in flight until `commit_batch`."""
         self._in_flight.append(bindings)
+        self._names_in_flight.append(taken)
         return IdentityState(self.salts, bindings)
 
     def commit_batch(self) -> None:
         """The oldest batch in flight is in the database."""
         self._in_flight.popleft()
+        self._names_in_flight.popleft()

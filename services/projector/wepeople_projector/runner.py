@@ -22,6 +22,7 @@ from wepeople_projector.checkpoint import Fenced, Position, load, load_salts, ve
 from wepeople_projector.decode import Decoded, decode
 from wepeople_projector.fold import Changeset, Fold
 from wepeople_projector.memory import Memory
+from wepeople_projector.projections.timeline.table import find_events
 from wepeople_projector.projections.workers.table import find_bindings
 from wepeople_projector.refused import Refused, write_refused
 from wepeople_projector.tasks import run_together
@@ -135,11 +136,12 @@ class PartitionRunner:
             decoded.append(decode(stored))
             await asyncio.sleep(0)
         fold = Fold(memory, decoded)
-        bindings, asked = fold.unknown()
-        if asked:
+        identifiers, event_ids = fold.unknown()
+        if identifiers or event_ids:
             async with self._pool.connection() as connection:
-                bindings |= await find_bindings(connection, asked)
-        fold.begin(bindings)
+                fold.begin(await find_bindings(connection, identifiers), await find_events(connection, event_ids))
+        else:
+            fold.begin({}, set())
         for message in fold.messages:
             fold.apply(message)
             await asyncio.sleep(0)

@@ -1,9 +1,13 @@
-"""Writes the timeline by binary COPY, straight into the table: ids are unique and the checkpoint fences."""
+"""Writes the timeline by binary COPY, straight into the table: ids are unique and the checkpoint fences.
+
+Where a sender names its events, the fold has found out before which of them the timeline has.
+"""
 
 import struct
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import msgspec
 from psycopg import AsyncConnection
 
 from wepeople_chassis.postgres import named_queries
@@ -42,6 +46,15 @@ async def write_timeline(
         for block in blocks:
             await copy.write(encode(block, without_jsonb))
         await copy.write(TRAILER)
+
+
+async def find_events(connection: AsyncConnection[Any], event_ids: Collection[str]) -> set[str]:
+    """Those of the ids that the timeline has, by one query."""
+    if not event_ids:
+        return set()
+    asked = msgspec.json.encode(list(event_ids)).decode()
+    cursor = await connection.execute(_SQL["find_events"], [asked], prepare=False)
+    return {event_id for (event_id,) in await cursor.fetchall()}
 
 
 async def hold_as_jsonb(connection: AsyncConnection[Any], rows: Sequence[TimelineRow]) -> None:

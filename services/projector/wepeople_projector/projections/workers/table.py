@@ -35,6 +35,8 @@ async def find_bindings(
 ) -> dict[Identifier, str | None]:
     """The worker that each identifier is bound to, or None, by one query."""
     asked = list(identifiers)
+    if not asked:
+        return {}
     rows = [(n, *identifier) for n, identifier in enumerate(asked)]
     # Planned each time: a plan made while the tables were small would stay until they are analyzed.
     cursor = await connection.execute(_SQL["find_bindings"], [as_json(_ASKED, rows)], prepare=False)

@@ -7,9 +7,10 @@ import pytest
 
 from wepeople_contracts.auth import Principal
 from wepeople_contracts.envelope import decode, encode
+from wepeople_contracts.ids import client_event_id
 from wepeople_contracts.quota import Granted, Window
 from wepeople_gateway.errors import ApiError
-from wepeople_gateway.ingest.command import EVENTS, SNAPSHOTS, Command, Endpoint, judge, seal
+from wepeople_gateway.ingest.command import EVENTS, SNAPSHOTS, Command, Endpoint, judge, price, seal
 from wepeople_gateway.ingest.decide import Judged
 from wepeople_gateway.ingest.respond import render
 
@@ -35,10 +36,12 @@ def command(body: bytes, endpoint: Endpoint = EVENTS) -> Command:
     )
 
 
-def granted(units: int) -> Granted:
+def granted(units: int, known: frozenset[str] = frozenset()) -> Granted:
     window = Window(remaining=1, reset_seconds=1)
     resets_at = datetime(2026, 5, 1, tzinfo=UTC)
-    return Granted(units=units, period="2026-04", epoch=3, month_resets_at=resets_at, key_window=window)
+    return Granted(
+        units=units, known_event_ids=known, period="2026-04", epoch=3, month_resets_at=resets_at, key_window=window
+    )
 
 
 def answer(body: bytes, units: int, endpoint: Endpoint = EVENTS) -> tuple[int, dict[str, object]]:
@@ -114,3 +117,41 @@ def test_the_envelope_carries_rejected_rows_as_received() -> None:
     assert isinstance(judged, Judged)
     (rejected,) = seal(asked, judged, granted(0)).rejected
     assert rejected.raw == BAD
+
+
+def named(client_id: str) -> bytes:
+    return GOOD[:-1] + b',"id":"' + client_id.encode() + b'"}'
+
+
+A, B = client_event_id("app_1", "a"), client_event_id("app_1", "b")
+
+
+def test_named_rows_are_asked_for_by_their_ids_each_once() -> None:
+    asked = command(events(GOOD, named("a"), named("b"), named("a"), BAD))
+    assert price(asked, judge(asked)) == (1, [A, B])
+
+
+def test_a_name_known_from_earlier_or_from_this_request_is_a_duplicate_and_costs_nothing() -> None:
+    asked = command(events(named("a"), named("b"), named("b"), GOOD))
+    judged = judge(asked)
+    assert isinstance(judged, Judged)
+    envelope = seal(asked, judged, granted(2, frozenset({A})))
+    assert [(row.event_id, row.duplicate) for row in envelope.accepted[:3]] == [(A, True), (B, False), (B, True)]
+    assert (envelope.charge.units, envelope.charge.event_ids) == (2, [B])
+    body = json.loads(render(envelope, "https://docs").body)
+    assert [result["status"] for result in body["results"]] == ["duplicate", "accepted", "duplicate", "accepted"]
+    assert (body["accepted"], body["rejected"]) == (4, 0)
+
+
+def test_duplicates_still_pass_when_the_month_is_spent() -> None:
+    asked = command(events(GOOD, named("a")))
+    judged = judge(asked)
+    assert isinstance(judged, Judged)
+    envelope = seal(asked, judged, granted(0, frozenset({A})))
+    assert [row.index for row in envelope.accepted] == [1]
+    assert [(row.index, row.code) for row in envelope.rejected] == [(0, "plan_limit")]
+    assert envelope.charge.units == 0
+
+
+def test_the_same_name_from_another_app_is_another_event() -> None:
+    assert client_event_id("app_1", "a") != client_event_id("app_2", "a")

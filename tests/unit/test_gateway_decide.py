@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wepeople_gateway.ingest.decide import judge_events, judge_snapshot, shared_error
+from wepeople_gateway.ingest.decide import Good, judge_events, judge_snapshot, shared_error
 
 NOW = datetime(2026, 4, 19, 12, 0, tzinfo=UTC)
 ALLOWED = frozenset({"deploy.shipped"})
@@ -27,7 +27,8 @@ def verdict(raw: bytes) -> tuple[str, str | None] | None:
     judged = judge_events([raw], allowed=ALLOWED, now=NOW)
     if judged.accepted:
         return None
-    ((_, _, error),) = judged.rejected
+    (refused,) = judged.rejected
+    error = refused.error
     return error.code, error.field
 
 
@@ -41,6 +42,8 @@ GOOD_ROWS = [
     row(actor={"email": "alex@acme.com"}),
     row(actor={"externalId": "x" * 256}),
     row(unknownField=1),
+    row(id="deploy-4711"),
+    row(id="x" * 128),
     with_metadata(b"{}"),
     with_metadata(b'{"a":"' + b"x" * 16_376 + b'"}'),
     with_metadata(b'{"a":' * 32 + b"1" + b"}" * 32),
@@ -79,6 +82,11 @@ BAD_ROWS = [
     (row(timestamp="2026-04-19T12:05:00"), "invalid_body", "timestamp"),
     (row(timestamp="2026-04-19T13:00:01Z"), "invalid_body", "timestamp"),
     (row(timestamp="0001-01-01T00:00:00+14:00"), "invalid_body", "timestamp"),
+    (row(id=""), "invalid_body", "id"),
+    (row(id="x" * 129), "invalid_body", "id"),
+    (row(id="undefined"), "invalid_body", "id"),
+    (row(id="a\nb"), "invalid_body", "id"),
+    (row(id=7), "invalid_body", "id"),
     (row(timestamp=1), "invalid_body", "timestamp"),
     (row(duration=-1), "invalid_body", "duration"),
     (row(duration="612"), "invalid_body", "duration"),
@@ -107,8 +115,8 @@ def test_a_bad_row_is_refused_with_its_field(raw: bytes, code: str, field: str |
 def test_each_row_is_judged_as_if_it_were_alone(rows: list[bytes]) -> None:
     judged = judge_events(rows, allowed=ALLOWED, now=NOW)
     alone = [verdict(raw) for raw in rows]
-    assert [index for index, _ in judged.accepted] == [i for i, v in enumerate(alone) if v is None]
-    assert {index: (error.code, error.field) for index, _, error in judged.rejected} == {
+    assert [row.index for row in judged.accepted] == [i for i, v in enumerate(alone) if v is None]
+    assert {row.index: (row.error.code, row.error.field) for row in judged.rejected} == {
         i: v for i, v in enumerate(alone) if v is not None
     }
 
@@ -137,17 +145,17 @@ def snapshot(metrics: bytes) -> bytes:
 
 @pytest.mark.parametrize("metrics", METRICS_GOOD)
 def test_a_good_snapshot_is_accepted(metrics: bytes) -> None:
-    assert judge_snapshot(snapshot(metrics), now=NOW).accepted == [(0, snapshot(metrics))]
+    assert judge_snapshot(snapshot(metrics), now=NOW).accepted == [Good(0, snapshot(metrics), None)]
 
 
 @pytest.mark.parametrize("metrics", METRICS_BAD)
 def test_bad_metrics_are_refused(metrics: bytes) -> None:
-    ((_, _, error),) = judge_snapshot(snapshot(metrics), now=NOW).rejected
-    assert error.code == "invalid_body"
+    (refused,) = judge_snapshot(snapshot(metrics), now=NOW).rejected
+    assert refused.error.code == "invalid_body"
 
 
 def test_a_request_is_forbidden_only_if_that_is_all_that_is_wrong() -> None:
     judged = judge_events([row(eventType="a"), row(eventType="b")], allowed=ALLOWED, now=NOW)
-    assert shared_error(error for _, _, error in judged.rejected).code == "forbidden_event_type"
+    assert shared_error(row.error for row in judged.rejected).code == "forbidden_event_type"
     judged = judge_events([row(eventType="a"), row(duration=-1)], allowed=ALLOWED, now=NOW)
-    assert shared_error(error for _, _, error in judged.rejected).code == "invalid_body"
+    assert shared_error(row.error for row in judged.rejected).code == "invalid_body"

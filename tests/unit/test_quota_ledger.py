@@ -1,5 +1,7 @@
 """The month's ledger: a state machine against a plain model, and the rules one by one."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import given, settings
@@ -7,17 +9,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from wepeople_contracts.envelope import Charge, EnvelopeHead
-from wepeople_quota.ledger import Held, Ledger, Position
+from wepeople_quota.count import BEGINNING, Account, ChargedIds, Position, Snapshot, digest
+from wepeople_quota.ledger import Held, Ledger
 
 SECOND = 10**9
-LEASE = 30 * SECOND
+DURATION = 30 * SECOND
 REMEMBER = 600 * SECOND
 MONTH = "2026-04"
 APRIL_NS = 1_776_600_000 * SECOND
 
 
 def make_ledger() -> Ledger:
-    return Ledger(lease_seconds=30, remember_seconds=600)
+    return Ledger(reservation_seconds=30, remember_seconds=600)
 
 
 def reserve(ledger: Ledger, message_id: str, units: int, limit: int | None = 100, **changed: Any) -> Held:
@@ -25,14 +28,22 @@ def reserve(ledger: Ledger, message_id: str, units: int, limit: int | None = 100
     return ledger.reserve(message_id=message_id, units=units, month_limit=limit, **arguments)
 
 
-def envelope(message_id: str, units: int, *, org_id: str = "org", period: str = MONTH) -> EnvelopeHead:
+def envelope(
+    message_id: str,
+    units: int,
+    event_ids: Sequence[str] = (),
+    *,
+    org_id: str = "org",
+    period: str = MONTH,
+    connection: str = "custom:ci",
+) -> EnvelopeHead:
     return EnvelopeHead(
         org_id=org_id,
         app_id="app",
-        connection="custom:ci",
+        connection=connection,
         message_id=message_id,
         received_at_us=0,
-        charge=Charge(period, units, 1),
+        charge=Charge(period, units, 1, list(event_ids)),
     )
 
 
@@ -40,10 +51,21 @@ def fold(ledger: Ledger, sequence: int, head: EnvelopeHead, stored_at_ns: int = 
     ledger.fold(Position(sequence, head.message_id, stored_at_ns), head)
 
 
+@dataclass
+class Model:
+    """What a reservation should be, said plainly."""
+
+    units: int
+    named: list[str]
+    holders: int
+    expires_at_ns: int
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """Requests that reserve, publish or fail, in any order, while the stream is folded and time passes."""
 
     IDS = st.sampled_from([f"id{n}" for n in range(8)])
+    NAMED = st.lists(st.sampled_from([f"evt{n}" for n in range(6)]), max_size=6, unique=True)
 
     @initialize(limit=st.integers(0, 40))
     def begin(self, limit: int) -> None:
@@ -52,33 +74,50 @@ class LedgerMachine(RuleBasedStateMachine):
         self.now_ns = 0
         self.sequence = 0
         self.used = 0
-        # message id -> [units, holders, expires at]
-        self.live: dict[str, list[int]] = {}
+        self.charged: set[str] = set()
+        self.live: dict[str, Model] = {}
         self.stored: dict[str, int] = {}
 
-    @rule(message_id=IDS, units=st.integers(0, 15))
-    def request(self, message_id: str, units: int) -> None:
+    @rule(message_id=IDS, units=st.integers(0, 15), named=NAMED)
+    def request(self, message_id: str, units: int, named: list[str]) -> None:
         assert self.ledger.seen(message_id) == self.stored.get(message_id)
         if message_id in self.stored:
             return
-        room = self.limit - self.used - sum(units for units, _, _ in self.live.values())
         mine = self.live.get(message_id)
-        expected = min(units, room + (mine[0] if mine else 0))
-        held = reserve(self.ledger, message_id, units, self.limit, now_ns=self.now_ns)
-        assert held == Held(expected, MONTH)
-        if mine and units:
-            mine[:] = [max(mine[0], expected), mine[1] + 1, self.now_ns + LEASE]
+        held_by_others = {e for m, held in self.live.items() if m != message_id for e in held.named}
+        known = frozenset(named) & (self.charged | held_by_others)
+        new = [e for e in named if e not in known]
+        room = self.limit - self.used - sum(held.units for held in self.live.values())
+        expected = min(units + len(new), room + (mine.units if mine else 0))
+        held = reserve(self.ledger, message_id, units, self.limit, event_ids=named, now_ns=self.now_ns)
+        assert held == Held(expected, MONTH, known)
+        surely_charged = new[: max(expected - units, 0)]
+        if mine and (units or named):
+            named_by_all = list(dict.fromkeys([*mine.named, *surely_charged]))
+            self.live[message_id] = Model(
+                max(mine.units, expected), named_by_all, mine.holders + 1, self.now_ns + DURATION
+            )
         elif expected:
-            self.live[message_id] = [expected, 1, self.now_ns + LEASE]
+            self.live[message_id] = Model(expected, surely_charged, 1, self.now_ns + DURATION)
 
     @precondition(lambda self: self.live)
     @rule(data=st.data())
     def message_is_folded(self, data: st.DataObject) -> None:
         message_id = data.draw(st.sampled_from(sorted(self.live)))
-        units = data.draw(st.integers(0, self.live.pop(message_id)[0]))
+        held = self.live.pop(message_id)
+        named = data.draw(st.lists(st.sampled_from(held.named), unique=True)) if held.named else []
+        self._fold(message_id, data.draw(st.integers(len(named), held.units)), named)
+
+    @rule(named=NAMED, others=st.integers(0, 3))
+    def message_that_nobody_asked_about_is_folded(self, named: list[str], others: int) -> None:
+        self.limit += others + len(named)
+        self._fold(f"alone{self.sequence}", others + len(named), named)
+
+    def _fold(self, message_id: str, units: int, named: list[str]) -> None:
         self.sequence += 1
-        fold(self.ledger, self.sequence, envelope(message_id, units), self.now_ns)
-        self.used += units
+        fold(self.ledger, self.sequence, envelope(message_id, units, named), self.now_ns)
+        self.used += units - len(set(named) & self.charged)
+        self.charged |= set(named)
         self.stored[message_id] = self.sequence
 
     @precondition(lambda self: self.live)
@@ -86,20 +125,20 @@ class LedgerMachine(RuleBasedStateMachine):
     def request_fails(self, data: st.DataObject) -> None:
         message_id = data.draw(st.sampled_from(sorted(self.live)))
         self.ledger.release("org", message_id)
-        self.live[message_id][1] -= 1
-        if self.live[message_id][1] == 0:
+        self.live[message_id].holders -= 1
+        if self.live[message_id].holders == 0:
             del self.live[message_id]
 
     @rule(seconds=st.sampled_from([1, 10, 29, 30, 45]))
     def time_passes(self, seconds: int) -> None:
         self.now_ns += seconds * SECOND
         self.ledger.advance(self.now_ns)
-        self.live = {m: r for m, r in self.live.items() if r[2] > self.now_ns}
+        self.live = {m: held for m, held in self.live.items() if held.expires_at_ns > self.now_ns}
 
     @invariant()
     def the_month_is_never_overdrawn(self) -> None:
         used, reserved = self.ledger.usage("org", MONTH)
-        assert (used, reserved) == (self.used, sum(units for units, _, _ in self.live.values()))
+        assert (used, reserved) == (self.used, sum(held.units for held in self.live.values()))
         assert used + reserved <= self.limit
 
 
@@ -107,46 +146,106 @@ TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
-heads = st.lists(
-    st.tuples(
-        st.sampled_from(["a", "b"]), st.sampled_from(["2026-03", "2026-04"]), st.integers(0, 500), st.integers(0, 20)
+@dataclass(frozen=True)
+class Charging:
+    """One message of a stream."""
+
+    org: str
+    period: str
+    connection: str
+    others: int
+    named: list[str]
+
+
+messages = st.lists(
+    st.builds(
+        Charging,
+        org=st.sampled_from(["a", "b"]),
+        period=st.sampled_from(["2026-03", "2026-04"]),
+        connection=st.sampled_from(["custom:ci", "custom:crm"]),
+        others=st.integers(0, 400),
+        named=st.lists(st.sampled_from("rstuvw"), max_size=5, unique=True),
     ),
     max_size=40,
 )
+ACCOUNTS = [(org, period) for org in ("a", "b") for period in ("2026-03", "2026-04")]
 
 
-@given(heads, st.randoms(use_true_random=False))
-def test_the_order_of_messages_does_not_change_the_count(
-    messages: list[tuple[str, str, int, int]], random: Any
+def fold_all(ledger: Ledger, stream: Sequence[Charging], begin: int = 0) -> None:
+    for sequence, one in enumerate(stream[begin:], begin + 1):
+        head = envelope(
+            f"m{sequence}",
+            one.others + len(one.named),
+            one.named,
+            org_id=one.org,
+            period=one.period,
+            connection=one.connection,
+        )
+        fold(ledger, sequence, head, APRIL_NS)
+
+
+def totals(ledger: Ledger) -> list[int]:
+    return [ledger.usage(*account)[0] for account in ACCOUNTS]
+
+
+def by_app(ledger: Ledger) -> list[dict[str, int]]:
+    return [ledger.count.by_connection(*account) for account in ACCOUNTS]
+
+
+@given(messages)
+def test_a_month_costs_its_unnamed_events_and_each_named_one_once(stream: list[Charging]) -> None:
+    ledger = make_ledger()
+    fold_all(ledger, stream)
+    for org, period in ACCOUNTS:
+        of_month = [one for one in stream if (one.org, one.period) == (org, period)]
+        named = {name for one in of_month for name in one.named}
+        assert ledger.usage(org, period)[0] == sum(one.others for one in of_month) + len(named)
+
+
+@given(messages, st.randoms(use_true_random=False))
+def test_the_order_of_messages_does_not_change_an_orgs_count(stream: list[Charging], random: Any) -> None:
+    one, other = make_ledger(), make_ledger()
+    fold_all(one, stream)
+    fold_all(other, random.sample(stream, len(stream)))
+    assert totals(one) == totals(other)
+
+
+@given(messages)
+def test_what_the_apps_used_adds_up_to_what_the_org_used(stream: list[Charging]) -> None:
+    ledger = make_ledger()
+    fold_all(ledger, stream)
+    assert totals(ledger) == [sum(units.values()) for units in by_app(ledger)]
+
+
+@given(messages, st.lists(st.integers(0, 40), max_size=4))
+def test_a_ledger_restored_from_what_was_saved_counts_on_as_if_nothing_had_happened(
+    stream: list[Charging], cuts: list[int]
 ) -> None:
-    def count(order: list[tuple[str, str, int, int]]) -> dict[tuple[str, str], int]:
-        ledger = make_ledger()
-        for sequence, (org, period, units, number) in enumerate(order, 1):
-            fold(ledger, sequence, envelope(f"{org}{number}", units, org_id=org, period=period))
-        return ledger.snapshot().changed
+    whole, running = make_ledger(), make_ledger()
+    fold_all(whole, stream)
+    database = Database()
+    for cut in [*sorted(cut for cut in cuts if cut < len(stream)), len(stream)]:
+        fold_all(running, stream[:cut], running.position.sequence)
+        database.save(running.count.snapshot())
+        running = make_ledger()
+        running.count.restore(database.position, database.units, database.charged)
+        fold_all(running, stream[:cut], running.position.sequence)
+    assert (totals(running), by_app(running)) == (totals(whole), by_app(whole))
+    assert all(running.count.charged(*account) == whole.count.charged(*account) for account in ACCOUNTS)
 
-    shuffled = random.sample(messages, len(messages))
-    assert count(messages) == count(shuffled)
 
+class Database:
+    """What snapshots leave behind."""
 
-@given(heads, st.integers(0, 40))
-def test_a_ledger_restored_from_a_snapshot_counts_on_as_if_nothing_had_happened(
-    messages: list[tuple[str, str, int, int]], cut: int
-) -> None:
-    def count(ledger: Ledger, numbered: list[tuple[int, tuple[str, str, int, int]]]) -> None:
-        for sequence, (org, period, units, number) in numbered:
-            fold(ledger, sequence, envelope(f"{org}{number}", units, org_id=org, period=period), APRIL_NS)
+    def __init__(self) -> None:
+        self.position = BEGINNING
+        self.units: dict[Account, int] = {}
+        self.charged: list[ChargedIds] = []
 
-    numbered = list(enumerate(messages, 1))
-    whole, before, after = make_ledger(), make_ledger(), make_ledger()
-    count(whole, numbered)
-    count(before, numbered[:cut])
-    snapshot = before.snapshot()
-    after.restore(snapshot.position, [(org, period, units) for (org, period), units in snapshot.changed.items()])
-    count(after, numbered[cut:])
-    for org in ("a", "b"):
-        for period in ("2026-03", "2026-04"):
-            assert after.usage(org, period) == whole.usage(org, period)
+    def save(self, snapshot: Snapshot) -> None:
+        self.position = snapshot.position
+        self.units |= snapshot.units
+        self.charged += snapshot.charged
 
 
 def test_units_are_granted_until_the_month_is_full() -> None:
@@ -212,9 +311,9 @@ def test_a_reservation_shared_across_the_turn_of_the_month_stays_in_the_month_in
 def test_a_reservation_expires_once_the_stream_is_read_past_its_lease_and_not_before() -> None:
     ledger = make_ledger()
     reserve(ledger, "a", 5, now_ns=SECOND)
-    ledger.advance(SECOND + LEASE - 1)
+    ledger.advance(SECOND + DURATION - 1)
     assert ledger.usage("org", MONTH) == (0, 5)
-    ledger.advance(SECOND + LEASE)
+    ledger.advance(SECOND + DURATION)
     assert ledger.usage("org", MONTH) == (0, 0)
 
 
@@ -223,9 +322,9 @@ def test_asking_again_renews_the_lease() -> None:
     reserve(ledger, "a", 5, now_ns=0)
     reserve(ledger, "b", 5, now_ns=SECOND)
     reserve(ledger, "a", 5, now_ns=20 * SECOND)
-    ledger.advance(LEASE + SECOND)
+    ledger.advance(DURATION + SECOND)
     assert ledger.usage("org", MONTH) == (0, 5)
-    ledger.advance(LEASE + 20 * SECOND)
+    ledger.advance(DURATION + 20 * SECOND)
     assert ledger.usage("org", MONTH) == (0, 0)
 
 
@@ -246,6 +345,43 @@ def test_an_id_stored_again_after_the_window_is_known_by_its_later_sequence() ->
     assert ledger.seen("a") == 9
 
 
+def test_a_named_event_costs_nothing_once_its_month_has_charged_it() -> None:
+    ledger = make_ledger()
+    fold(ledger, 1, envelope("a", 2, ["r", "s"]))
+    assert reserve(ledger, "b", 1, event_ids=["r", "t"]) == Held(2, MONTH, frozenset({"r"}))
+    assert reserve(ledger, "c", 1, event_ids=["r"], period="2026-05") == Held(2, "2026-05")
+
+
+def test_a_named_event_costs_nothing_while_another_request_holds_it_and_costs_again_when_that_fails() -> None:
+    ledger = make_ledger()
+    assert reserve(ledger, "a", 0, event_ids=["r"]) == Held(1, MONTH)
+    assert reserve(ledger, "b", 0, event_ids=["r"]) == Held(0, MONTH, frozenset({"r"}))
+    assert reserve(ledger, "a", 0, event_ids=["r"]) == Held(1, MONTH)
+    ledger.release("org", "a")
+    ledger.release("org", "a")
+    assert reserve(ledger, "b", 0, event_ids=["r"]) == Held(1, MONTH)
+
+
+def test_known_events_fit_into_a_full_month() -> None:
+    ledger = make_ledger()
+    fold(ledger, 1, envelope("a", 10, ["r"]))
+    assert reserve(ledger, "b", 1, limit=10, event_ids=["r", "s"]) == Held(0, MONTH, frozenset({"r"}))
+
+
+def test_of_a_request_that_does_not_fit_only_those_named_events_are_held_that_it_surely_charges() -> None:
+    ledger = make_ledger()
+    assert reserve(ledger, "a", 2, limit=4, event_ids=["r", "s", "t"]) == Held(4, MONTH)
+    assert reserve(ledger, "b", 0, limit=9, event_ids=["r", "s", "t"]) == Held(1, MONTH, frozenset({"r", "s"}))
+
+
+def test_an_envelope_that_charges_an_event_again_costs_one_unit_less() -> None:
+    ledger = make_ledger()
+    fold(ledger, 1, envelope("a", 3, ["r", "s"]))
+    fold(ledger, 2, envelope("b", 3, ["s", "t"]))
+    assert ledger.usage("org", MONTH) == (5, 0)
+    assert ledger.count.by_connection("org", MONTH) == {"custom:ci": 5}
+
+
 def test_a_request_for_no_units_holds_nothing() -> None:
     ledger = make_ledger()
     reserve(ledger, "a", 5)
@@ -254,24 +390,26 @@ def test_a_request_for_no_units_holds_nothing() -> None:
     assert ledger.usage("org", MONTH) == (0, 0)
 
 
-def test_a_snapshot_holds_what_changed_since_the_last_one_that_was_saved() -> None:
+def test_a_snapshot_holds_what_is_not_known_to_be_saved() -> None:
     ledger = make_ledger()
-    fold(ledger, 1, envelope("a", 1, org_id="one"), APRIL_NS)
-    first = ledger.snapshot()
+    fold(ledger, 1, envelope("a", 1, ["r"], org_id="one"), APRIL_NS)
+    first = ledger.count.snapshot()
     fold(ledger, 2, envelope("b", 2, org_id="two"), APRIL_NS)
-    fold(ledger, 3, envelope("c", 4, org_id="one"), APRIL_NS)
-    ledger.saved(first)
-    second = ledger.snapshot()
-    assert first.changed == {("one", MONTH): 1}
-    assert second.changed == {("one", MONTH): 5, ("two", MONTH): 2}
-    ledger.saved(second)
-    assert ledger.snapshot().changed == {}
-    assert ledger.snapshot().position == Position(3, "c", APRIL_NS)
+    fold(ledger, 3, envelope("c", 4, ["s", "r"], org_id="one"), APRIL_NS)
+    assert first.units == {("one", MONTH, "custom:ci"): 1}
+    assert first.charged == [ChargedIds(1, "one", MONTH, digest("r"))]
+    ledger.count.saved(first.position)
+    second = ledger.count.snapshot()
+    assert second.units == {("one", MONTH, "custom:ci"): 4, ("two", MONTH, "custom:ci"): 2}
+    assert second.charged == [ChargedIds(3, "one", MONTH, digest("s"))]
+    ledger.count.saved(second.position)
+    assert ledger.count.snapshot() == Snapshot(Position(3, "c", APRIL_NS))
 
 
 def test_months_that_can_no_longer_change_leave_memory_once_they_are_saved() -> None:
     ledger = make_ledger()
     for sequence, period in enumerate(("2026-02", "2026-03", "2026-04"), 1):
-        fold(ledger, sequence, envelope(period, 1, period=period), APRIL_NS)
-    ledger.saved(ledger.snapshot())
+        fold(ledger, sequence, envelope(period, 1, ["r"], period=period), APRIL_NS)
+    ledger.count.saved(ledger.position)
     assert [ledger.usage("org", period)[0] for period in ("2026-02", "2026-03", "2026-04")] == [0, 1, 1]
+    assert [len(ledger.count.charged("org", period)) for period in ("2026-02", "2026-03", "2026-04")] == [0, 1, 1]

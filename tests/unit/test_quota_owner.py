@@ -4,8 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wepeople_contracts.envelope import Charge, EnvelopeHead
-from wepeople_contracts.quota import Granted, RateLimited, Release, Reserve, Seen, UsageQuery
-from wepeople_quota.ledger import Ledger, Position
+from wepeople_contracts.quota import AppUsage, Granted, RateLimited, Release, Reserve, Seen, UsageQuery
+from wepeople_quota.count import Position
+from wepeople_quota.ledger import Ledger
 from wepeople_quota.owner import Now, Owner
 from wepeople_quota.window import Windows
 
@@ -23,7 +24,7 @@ def request(message_id: str | None, units: int = 1, **changed: Any) -> Reserve:
 
 class TestVerdict:
     def setup_method(self) -> None:
-        self.ledger = Ledger(lease_seconds=30, remember_seconds=600)
+        self.ledger = Ledger(reservation_seconds=30, remember_seconds=600)
         self.owner = Owner(self.ledger, Windows(), epoch=7)
 
     def ask(self, message_id: str | None, units: int = 1, now: Now | None = None, **changed: Any) -> Any:
@@ -103,3 +104,9 @@ class TestVerdict:
         usage = self.owner.usage(UsageQuery(org_id="org"), moment())
         assert (usage.period, usage.used, usage.reserved) == ("2026-04", 3, 2)
         assert usage.resets_at == datetime(2026, 5, 1, tzinfo=UTC)
+        assert usage.apps == [AppUsage(connection="custom:ci", used=3)]
+
+    def test_a_grant_names_the_events_that_cost_nothing(self) -> None:
+        self.ask("a", 0, event_ids=["evt_r"])
+        verdict = self.ask("b", 1, event_ids=["evt_r", "evt_s"])
+        assert (verdict.units, verdict.known_event_ids) == (2, frozenset({"evt_r"}))

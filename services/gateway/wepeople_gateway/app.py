@@ -12,6 +12,8 @@ from wepeople_gateway.ingest.publish import Publisher
 from wepeople_gateway.middleware.errors import errors_middleware
 from wepeople_gateway.middleware.under_way import UnderWay
 from wepeople_gateway.principals import Principals
+from wepeople_gateway.projected import Positions
+from wepeople_gateway.reading import ReadHandler
 from wepeople_gateway.server import GatewayRunner, listening_port
 from wepeople_gateway.settings import GatewaySettings
 
@@ -38,12 +40,15 @@ async def serve(settings: GatewaySettings) -> None:
     publishing = await connect(settings.nats_url, "gateway-publish", pending_size=0, closed_cb=on_closed)
     principals = Principals(asking)
     await principals.listen()
-    handler = IngestHandler(
-        settings, principals, Budgets(asking, settings.gateways), Publisher(publishing, settings.publish_seconds)
-    )
+    positions = Positions()
+    await positions.listen(asking)
+    budgets = Budgets(asking, settings.gateways)
+    publisher = Publisher(publishing, settings.publish_seconds)
+    ingest = IngestHandler(settings, principals, budgets, publisher, positions)
+    reading = ReadHandler(settings, principals, budgets, publisher, asking)
     under_way = UnderWay()
     around = (under_way.middleware, errors_middleware(settings.docs_url))
-    runner = GatewayRunner(make_app(handler), settings.docs_url, around)
+    runner = GatewayRunner(make_app(ingest, reading), settings.docs_url, around)
     await runner.setup()
     site = web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024, reuse_port=None)
     try:
@@ -65,10 +70,16 @@ async def serve(settings: GatewaySettings) -> None:
     await close(publishing)
 
 
-def make_app(handler: IngestHandler) -> web.Application:
-    """The routes: the three of the guide, and nothing else."""
+def make_app(ingest: IngestHandler, reading: ReadHandler) -> web.Application:
+    """The routes."""
     app = web.Application()
-    app.router.add_get("/api/v1/ingest/ping", handler.ping, allow_head=False)
-    app.router.add_post("/api/v1/ingest/events", handler.events)
-    app.router.add_post("/api/v1/ingest/snapshots", handler.snapshots)
+    for path, handler in (
+        ("ping", reading.ping),
+        ("usage", reading.usage),
+        ("limits", reading.limits),
+        ("requests/{request_id}", reading.request_status),
+    ):
+        app.router.add_get(f"/api/v1/ingest/{path}", handler, allow_head=False)
+    app.router.add_post("/api/v1/ingest/events", ingest.events)
+    app.router.add_post("/api/v1/ingest/snapshots", ingest.snapshots)
     return app

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from nats.aio.client import Client
@@ -47,13 +47,16 @@ class Budgets:
                 raise rate_limited(verdict.model_copy(update={"retry_after_seconds": left}), principal)
             self._refused_until.pop(scope, None)
 
-    async def reserve(self, principal: Principal, message_id: str | None, units: int) -> Granted | Seen:
+    async def reserve(
+        self, principal: Principal, message_id: str | None, units: int = 0, event_ids: Sequence[str] = ()
+    ) -> Granted | Seen:
         """Quota's verdict on one request; `ApiError` rate_limited when it does not pass."""
         request = Reserve(
             org_id=principal.org_id,
             key_id=principal.key_id,
             message_id=message_id,
             units=units,
+            event_ids=list(event_ids),
             key_limit=principal.key_requests_per_second,
             org_limit=principal.org_requests_per_second,
             month_limit=principal.max_events_per_month,
@@ -105,7 +108,7 @@ class Budgets:
         left = max(1, request.key_limit // self._gateways) - len(self._alone[request.key_id])
         today = datetime.now(UTC)
         return Granted(
-            units=request.units,
+            units=request.units + len(request.event_ids),
             period=f"{today:%Y-%m}",
             epoch=NO_EPOCH,
             month_resets_at=_first_of_next_month(today),

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from wepeople_contracts.errors import RowError
 from wepeople_contracts.rows import EventRow, SnapshotRow
 from wepeople_gateway.ingest.rules import (
     MAX_FUTURE,
     actor_error,
+    client_id_error,
     metadata_error,
     metrics_error,
     text_error,
@@ -26,12 +27,28 @@ _event_decoder = msgspec.json.Decoder(EventRow)
 _snapshot_decoder = msgspec.json.Decoder(SnapshotRow)
 
 
+class Good(Struct, frozen=True):
+    """A row that breaks no rule, and the id that its sender gave it, if any."""
+
+    index: int
+    raw: bytes
+    client_id: str | None
+
+
+class Bad(Struct, frozen=True):
+    """A row that breaks a rule."""
+
+    index: int
+    raw: bytes
+    error: RowError
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """The rows of a request, taken apart: each index is in exactly one of the two."""
 
-    accepted: list[tuple[int, bytes]]
-    rejected: list[tuple[int, bytes, RowError]]
+    accepted: list[Good]
+    rejected: list[Bad]
 
 
 def judge_events(rows: Sequence[bytes], *, allowed: frozenset[str], now: datetime) -> Judged:
@@ -39,16 +56,16 @@ def judge_events(rows: Sequence[bytes], *, allowed: frozenset[str], now: datetim
     latest = now + MAX_FUTURE
     judged = Judged([], [])
     for index, raw in enumerate(rows):
-        error = judge_event(raw, allowed, latest)
-        if error is None:
-            judged.accepted.append((index, raw))
+        verdict = judge_event(raw, allowed, latest)
+        if isinstance(verdict, RowError):
+            judged.rejected.append(Bad(index, raw, verdict))
         else:
-            judged.rejected.append((index, raw, error))
+            judged.accepted.append(Good(index, raw, None if verdict.id is UNSET else verdict.id))
     return judged
 
 
-def judge_event(raw: bytes, allowed: frozenset[str], latest: datetime) -> RowError | None:
-    """Why this row is refused, or None."""
+def judge_event(raw: bytes, allowed: frozenset[str], latest: datetime) -> EventRow | RowError:
+    """The row, or why it is refused."""
     try:
         row = _event_decoder.decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -60,13 +77,15 @@ def judge_event(raw: bytes, allowed: frozenset[str], latest: datetime) -> RowErr
         return fault
     if row.metadata is not UNSET and (fault := metadata_error(bytes(row.metadata))) is not None:
         return fault
-    return text_error(raw)
+    if row.id is not UNSET and (fault := client_id_error(row.id)) is not None:
+        return fault
+    return text_error(raw) or row
 
 
 def judge_snapshot(raw: bytes, *, now: datetime) -> Judged:
     """Judge a snapshot request, whose one row is the whole body."""
     error = _snapshot_error(raw, now + MAX_FUTURE)
-    return Judged([(0, raw)], []) if error is None else Judged([], [(0, raw, error)])
+    return Judged([Good(0, raw, None)], []) if error is None else Judged([], [Bad(0, raw, error)])
 
 
 def _snapshot_error(raw: bytes, latest: datetime) -> RowError | None:

@@ -11,46 +11,40 @@ from wepeople_contracts.auth import Principal
 from wepeople_contracts.envelope import Envelope, decode, encode
 from wepeople_contracts.ids import message_id
 from wepeople_contracts.quota import Seen
-from wepeople_contracts.subjects import ingest_subject
+from wepeople_contracts.subjects import ingest_subject, partition_of
 from wepeople_gateway.budgets import Budgets, rate_headers
 from wepeople_gateway.errors import ApiError, MalformedBody, unavailable
 from wepeople_gateway.ingest.body import Account, MemoryBudget, check_content_type, read_body
-from wepeople_gateway.ingest.command import EVENTS, SNAPSHOTS, Command, Endpoint, judge, seal
-from wepeople_gateway.ingest.decide import Judged
+from wepeople_gateway.ingest.command import EVENTS, SNAPSHOTS, Command, Endpoint, judge, price, seal
 from wepeople_gateway.ingest.publish import NotStored, OutcomeUnknown, Publisher
 from wepeople_gateway.ingest.respond import render
 from wepeople_gateway.principals import Principals
+from wepeople_gateway.projected import Positions
 from wepeople_gateway.settings import GatewaySettings
 
 log = get_logger(__name__)
 
-_MAX_KEY_CHARACTERS = 255
+MAX_KEY_CHARACTERS = 255
+_PROJECTED_SECONDS = 5.0
 
 
 class IngestHandler:
     """Carries a request through its decisions; every step is named by the module it lives in."""
 
     def __init__(
-        self, settings: GatewaySettings, principals: Principals, budgets: Budgets, publisher: Publisher
+        self,
+        settings: GatewaySettings,
+        principals: Principals,
+        budgets: Budgets,
+        publisher: Publisher,
+        positions: Positions,
     ) -> None:
         self._settings = settings
         self._principals = principals
         self._budgets = budgets
         self._publisher = publisher
+        self._positions = positions
         self._memory = MemoryBudget(settings.in_flight_bytes)
-
-    async def ping(self, request: web.Request) -> web.Response:
-        """`GET /api/v1/ingest/ping`: whose key this is; costs one unit of rate."""
-        principal = await self._admit(request)
-        verdict = await self._budgets.reserve(principal, None, 0)
-        request["rate_headers"] = rate_headers(principal, verdict.key_window)
-        return web.json_response(
-            {
-                "organizationId": principal.org_id,
-                "app": {"slug": principal.app_slug},
-                "requestId": request["request_id"],
-            }
-        )
 
     async def events(self, request: web.Request) -> web.Response:
         """`POST /api/v1/ingest/events`."""
@@ -60,19 +54,15 @@ class IngestHandler:
         """`POST /api/v1/ingest/snapshots`."""
         return await self._ingest(request, SNAPSHOTS)
 
-    async def _admit(self, request: web.Request) -> Principal:
+    async def _ingest(self, request: web.Request, endpoint: Endpoint) -> web.Response:
         principal = await self._principals.authenticate(request.headers.get("Authorization"))
         self._budgets.check_refused(principal)
-        return principal
-
-    async def _ingest(self, request: web.Request, endpoint: Endpoint) -> web.Response:
-        principal = await self._admit(request)
         check_content_type(request)
         with self._memory.account() as account:
             command = await self._receive(request, endpoint, principal, account)
             judged = judge(command)
-            units = len(judged.accepted) if isinstance(judged, Judged) and endpoint.costs_events else 0
-            verdict = await self._budgets.reserve(principal, command.message_id, units)
+            units, event_ids = price(command, judged)
+            verdict = await self._budgets.reserve(principal, command.message_id, units, event_ids)
             request["rate_headers"] = rate_headers(principal, verdict.key_window)
             if isinstance(verdict, Seen):
                 return await self._replay(command, verdict.sequence)
@@ -95,8 +85,11 @@ class IngestHandler:
             )
         except MalformedBody as error:
             problem = str(error)
-        if not (1 <= len(key) <= _MAX_KEY_CHARACTERS and key.isprintable()):
-            key, problem = request_id, f"Idempotency-Key must be 1 to {_MAX_KEY_CHARACTERS} printable characters."
+        wait = request.query.get("wait")
+        if wait not in (None, "projected"):
+            problem = "The parameter wait must be `projected`, or absent."
+        if not (1 <= len(key) <= MAX_KEY_CHARACTERS and key.isprintable()):
+            key, problem = request_id, f"Idempotency-Key must be 1 to {MAX_KEY_CHARACTERS} printable characters."
         return Command(
             endpoint=endpoint,
             principal=principal,
@@ -106,6 +99,7 @@ class IngestHandler:
             body=body,
             fingerprint=hashlib.sha256(body).digest(),
             problem=problem,
+            wait_projected=wait is not None,
         )
 
     async def _store(self, command: Command, envelope: Envelope) -> web.Response:
@@ -125,7 +119,7 @@ class IngestHandler:
             ) from error
         if stored.duplicate:
             return await self._replay(command, stored.sequence)
-        return self._answer(envelope, replayed=False)
+        return await self._answer(command, envelope, stored.sequence)
 
     async def _replay(self, command: Command, sequence: int) -> web.Response:
         """Answer as the stored request was answered, if it is the same; 422 if it is not."""
@@ -139,9 +133,15 @@ class IngestHandler:
                 "This Idempotency-Key was used within ten minutes for another body; use a new key for a new request.",
                 {"originalRequestId": original.request_id},
             )
-        return self._answer(original, replayed=original.request_id != command.request_id)
+        return await self._answer(command, original, sequence)
 
-    def _answer(self, envelope: Envelope, *, replayed: bool) -> web.Response:
+    async def _answer(self, command: Command, envelope: Envelope, sequence: int) -> web.Response:
         answer = render(envelope, self._settings.docs_url)
-        headers = {"Idempotent-Replayed": "true"} if replayed else {}
+        headers = {}
+        if envelope.request_id != command.request_id:
+            headers["Idempotent-Replayed"] = "true"
+        if command.wait_projected:
+            partition = partition_of(envelope.org_id)
+            visible = await self._positions.reached(partition, sequence, _PROJECTED_SECONDS)
+            headers["Projected"] = "true" if visible else "false"
         return web.Response(status=answer.status, body=answer.body, content_type="application/json", headers=headers)

@@ -27,12 +27,14 @@ def render(envelope: Envelope, docs_url: str) -> Answer:
     return _RENDERERS[envelope.renderer](envelope, docs_url)
 
 
-def _render_1(envelope: Envelope, docs_url: str) -> Answer:
-    results: list[dict[str, Any]] = [
-        {"index": row.index, "status": "accepted", "eventId": row.event_id} for row in envelope.accepted
+def results(envelope: Envelope) -> list[dict[str, Any]]:
+    """What became of each row, in the order of the request."""
+    found: list[dict[str, Any]] = [
+        {"index": row.index, "status": "duplicate" if row.duplicate else "accepted", "eventId": row.event_id}
+        for row in envelope.accepted
     ]
     if envelope.rejected:
-        results += [
+        found += [
             {
                 "index": row.index,
                 "status": "rejected",
@@ -40,12 +42,16 @@ def _render_1(envelope: Envelope, docs_url: str) -> Answer:
             }
             for row in envelope.rejected
         ]
-        results.sort(key=lambda result: result["index"])
+        found.sort(key=lambda result: result["index"])
+    return found
+
+
+def _render_1(envelope: Envelope, docs_url: str) -> Answer:
     body = {
         "requestId": envelope.request_id,
         "accepted": len(envelope.accepted),
         "rejected": len(envelope.rejected),
-        "results": results,
+        "results": results(envelope),
     }
     if envelope.accepted:
         return Answer(207 if envelope.rejected else 202, msgspec.json.encode(body))

@@ -51,6 +51,13 @@ def actor_error(actor: Actor) -> RowError | None:
     return None
 
 
+def client_id_error(client_id: str) -> RowError | None:
+    """Printable, and no junk: a sender's `String(undefined)` would make one event of many."""
+    if not client_id.isprintable() or client_id.strip().lower() in _JUNK:
+        return invalid(f"id is {client_id!r}, which names no event; leave it out or send your own id of it.", "id")
+    return None
+
+
 def timestamp_error(timestamp: Timestamp | msgspec.UnsetType, latest: datetime) -> RowError | None:
     """At most an hour ahead of the time of receipt, and representable."""
     if timestamp is UNSET:
@@ -149,6 +156,7 @@ def undecodable(error: Exception, field: str = "") -> RowError:
 
 _RULES = {
     "eventType": "1 to 128 characters of a-z, 0-9, '.', '_' and '-'",
+    "id": "a string of 1 to 128 printable characters",
     "category": "a slug: 1 to 64 characters of a-z, 0-9, '_' and '-', a letter or digit first",
     "snapshotType": "a slug: 1 to 64 characters of a-z, 0-9, '_' and '-', a letter or digit first",
     "timestamp": "RFC 3339 with an offset, such as 2026-04-19T12:05:00Z",

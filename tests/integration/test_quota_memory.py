@@ -22,8 +22,9 @@ from wepeople_chassis.rpc import Unavailable
 from wepeople_chassis.stream import stream_state
 from wepeople_contracts.quota import Granted, Seen
 from wepeople_embedded.services import ServiceProcess
+from wepeople_quota.count import Position, Snapshot
 from wepeople_quota.fold import Fold
-from wepeople_quota.ledger import Ledger, Position, Snapshot
+from wepeople_quota.ledger import Ledger
 from wepeople_quota.ownership import take
 from wepeople_quota.store import Store
 
@@ -129,7 +130,9 @@ async def test_a_process_killed_between_two_saves_is_replaced_without_loss(quota
         return await quota.saved_sequence() == last
 
     await until(is_saved)
-    assert await quota.rows("SELECT org_id, period, units FROM quota.usage") == [(ORG, this_period(), expected)]
+    assert await quota.rows("SELECT org_id, period, connection, units FROM quota.usage") == [
+        (ORG, this_period(), "custom:ci", expected)
+    ]
 
 
 async def test_a_stopped_process_saves_and_exits_cleanly(quota: Quota) -> None:
@@ -159,6 +162,43 @@ async def test_ids_are_seen_after_a_restart_although_they_were_counted_before(qu
     assert isinstance(seen_without_units, Seen)
     assert (seen.sequence, seen_without_units.sequence) == (sequence, zero)
     assert (await quota.ask.usage()).used == 4
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_named_events_are_charged_once_a_month_whatever_happens_to_the_process(quota: Quota, end: str) -> None:
+    expected: set[str] = set()
+    for attempt in range(3):
+        process = await quota.start({"WEPEOPLE_SAVE_SECONDS": "0.05"})
+        for number in range(20):
+            named = [f"evt_{attempt}_{number}", f"evt_{number}", "evt_always"]
+            expected |= set(named)
+            await store(quota.ask.connection, charged(3, named))
+        await used(quota.ask, len(expected))
+        await (process.stop() if end == "stop" else process.kill())
+    await quota.start()
+    granted = await quota.ask.reserve(new_message_id(), 1, event_ids=["evt_always", "evt_1_7", "evt_new"])
+    assert isinstance(granted, Granted)
+    assert (granted.units, granted.known_event_ids) == (2, frozenset({"evt_always", "evt_1_7"}))
+    assert (await quota.ask.usage()).used == len(expected)
+
+
+async def test_named_events_of_months_that_can_no_longer_change_are_not_kept(quota: Quota) -> None:
+    process = await quota.start(NEVER)
+    await store(quota.ask.connection, charged(1, ["evt_r"], period="2020-01"), charged(1, ["evt_r"]))
+    await used(quota.ask, 1)
+    await quota.execute("INSERT INTO quota.charged_ids VALUES ('2020-02', 'org', 1, '\\x000102030405060708090a0b')")
+    await process.stop()
+    assert await quota.rows("SELECT period, org_id, sequence FROM quota.charged_ids") == [(this_period(), ORG, 2)]
+
+
+async def test_what_each_app_used_outlives_the_process(quota: Quota) -> None:
+    process = await quota.start()
+    await store(quota.ask.connection, charged(3), charged(4, slug="crm"), charged(5, slug="crm"))
+    await used(quota.ask, 12)
+    await process.stop()
+    await quota.start()
+    apps = (await quota.ask.usage()).apps
+    assert [(app.connection, app.used) for app in apps] == [("custom:ci", 3), ("custom:crm", 9)]
 
 
 async def test_months_are_counted_apart(quota: Quota) -> None:
@@ -214,14 +254,14 @@ async def test_totals_are_never_saved_without_the_position_they_belong_to(quota:
     store_of_owner = Store(pool, await take(pool))
     await quota.execute("ALTER TABLE quota.checkpoint ADD CONSTRAINT refuses CHECK (sequence < 5)")
     with pytest.raises(CheckViolation):
-        await store_of_owner.save("now", Snapshot(Position(5, "e", 0), {(ORG, this_period()): 5}))
+        await store_of_owner.save("now", Snapshot(Position(5, "e", 0), {(ORG, this_period(), "custom:ci"): 5}))
     await pool.close()
     assert await quota.rows("SELECT * FROM quota.usage") == []
 
 
 async def test_reservations_expire_once_the_stream_was_read_past_their_lease(fresh: Fresh) -> None:
     connection = await connect(fresh.nats_url, "test-fold")
-    ledger = Ledger(lease_seconds=0.5, remember_seconds=600)
+    ledger = Ledger(reservation_seconds=0.5, remember_seconds=600)
     following = asyncio.create_task(Fold(connection, ledger, await stream_state(connection)).follow())
     reserved_at_ns = time.time_ns()
     period = this_period()
@@ -244,8 +284,9 @@ async def test_only_ids_younger_than_the_window_are_recalled_and_nothing_is_coun
     await store(connection, old)
     await asyncio.sleep(3)
     sequence = await store(connection, young)
-    ledger = Ledger(lease_seconds=30, remember_seconds=600)
-    ledger.restore(Position(sequence, young.message_id, time.time_ns()), [(ORG, this_period(), 2)])
+    ledger = Ledger(reservation_seconds=30, remember_seconds=600)
+    position = Position(sequence, young.message_id, time.time_ns())
+    ledger.count.restore(position, {(ORG, this_period(), "custom:ci"): 2}, [])
     await Fold(connection, ledger, await stream_state(connection)).recall(remember_seconds=1)
     await connection.close()
     assert (ledger.seen(old.message_id), ledger.seen(young.message_id)) == (None, sequence)

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,9 +29,18 @@ def this_period() -> str:
     return f"{datetime.now(UTC):%Y-%m}"
 
 
-def charged(units: int, *, org_id: str = ORG, message_id: str | None = None, period: str | None = None) -> Envelope:
-    """An envelope that costs its org so many units of this month."""
-    message = replace(envelope(org_id, [b"{}"]), charge=Charge(period or this_period(), units, 1))
+def charged(
+    units: int,
+    event_ids: Sequence[str] = (),
+    *,
+    org_id: str = ORG,
+    message_id: str | None = None,
+    period: str | None = None,
+    slug: str = "ci",
+) -> Envelope:
+    """An envelope that costs its org so many units of this month, those of the named events among them."""
+    charge = Charge(period or this_period(), units, 1, list(event_ids))
+    message = replace(envelope(org_id, [b"{}"], slug=slug), charge=charge)
     return message if message_id is None else replace(message, message_id=message_id)
 
 

@@ -75,11 +75,11 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None
     store = Store(pool, epoch)
     saved = await _patiently(store.load)
     stream = await _patiently(lambda: stream_state(connection))
-    ledger = Ledger(lease_seconds=settings.lease_seconds, remember_seconds=DUPLICATE_WINDOW_SECONDS)
+    ledger = Ledger(reservation_seconds=settings.reservation_seconds, remember_seconds=DUPLICATE_WINDOW_SECONDS)
     fold = Fold(connection, ledger, stream)
     if saved is not None:
         check_position(stream, after=saved.position.sequence, identity=saved.identity)
-        ledger.restore(saved.position, saved.usage)
+        ledger.count.restore(saved.position, saved.units, saved.charged)
         await _patiently(lambda: fold.recall(remember_seconds=DUPLICATE_WINDOW_SECONDS))
     log.info("owner", epoch=epoch, after=ledger.position.sequence, until=stream.last_sequence)
     windows = Windows()

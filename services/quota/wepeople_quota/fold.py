@@ -12,7 +12,8 @@ from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import StoredMessage, StreamError, StreamState, sequence_since
 from wepeople_contracts.envelope import decode_head
 from wepeople_contracts.subjects import STREAM, STREAM_SUBJECTS, parse_ingest_subject
-from wepeople_quota.ledger import Ledger, Position
+from wepeople_quota.count import Position
+from wepeople_quota.ledger import Ledger
 from wepeople_quota.month import NANOSECONDS
 
 log = get_logger(__name__)
@@ -46,7 +47,7 @@ class Fold:
                     if message.sequence == counted.sequence and message.message_id != counted.message_id:
                         raise StreamError(
                             f"the message at {counted.sequence} of {STREAM} is not the one that was counted there; "
-                            "restore the right stream, or empty quota.checkpoint and quota.usage to count this one"
+                            "restore the right stream, or empty the tables of the schema quota to count this one"
                         )
                     if message.sequence <= counted.sequence and _is_charged(message):
                         self._ledger.remember(message.message_id, message.sequence, message.stored_at_ns)

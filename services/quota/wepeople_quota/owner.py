@@ -2,7 +2,18 @@
 
 from typing import NamedTuple
 
-from wepeople_contracts.quota import Granted, RateLimited, Release, Reserve, Seen, Usage, UsageQuery, Verdict, Window
+from wepeople_contracts.quota import (
+    AppUsage,
+    Granted,
+    RateLimited,
+    Release,
+    Reserve,
+    Seen,
+    Usage,
+    UsageQuery,
+    Verdict,
+    Window,
+)
 from wepeople_quota.ledger import Held, Ledger
 from wepeople_quota.month import NANOSECONDS, month_named, month_of
 from wepeople_quota.window import Refused, Windows, WindowState
@@ -49,6 +60,7 @@ class Owner:
                 org_id=request.org_id,
                 message_id=request.message_id,
                 units=request.units,
+                event_ids=request.event_ids,
                 period=month.period,
                 month_limit=request.month_limit,
                 now_ns=now.unix_ns,
@@ -58,6 +70,7 @@ class Owner:
         return Verdict(
             verdict=Granted(
                 units=held.units,
+                known_event_ids=held.known,
                 period=held.period,
                 epoch=self._epoch,
                 month_resets_at=month.resets_at,
@@ -70,10 +83,18 @@ class Owner:
         self._ledger.release(request.org_id, request.message_id)
 
     def usage(self, query: UsageQuery, now: Now) -> Usage:
-        """What an org has used of the month that is now."""
+        """What an org has used of the month that is now, and which of its apps used it."""
         month = month_of(now.unix_ns)
         used, reserved = self._ledger.usage(query.org_id, month.period)
-        return Usage(org_id=query.org_id, period=month.period, used=used, reserved=reserved, resets_at=month.resets_at)
+        by_connection = self._ledger.count.by_connection(query.org_id, month.period)
+        return Usage(
+            org_id=query.org_id,
+            period=month.period,
+            used=used,
+            reserved=reserved,
+            resets_at=month.resets_at,
+            apps=[AppUsage(connection=name, used=units) for name, units in sorted(by_connection.items())],
+        )
 
 
 def _window(state: WindowState) -> Window:

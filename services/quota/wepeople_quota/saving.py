@@ -30,10 +30,10 @@ class Saving:
 
     async def once(self) -> None:
         """Save what is in the ledger now; a failure is logged, `Fenced` is raised. Waits as long as Postgres hangs."""
-        snapshot = self._ledger.snapshot()
+        snapshot = self._ledger.count.snapshot()
         try:
             await self._store.save(self._identity, snapshot)
         except OperationalError as error:
             log.warning("not_saved", sequence=snapshot.position.sequence, error=str(error))
             return
-        self._ledger.saved(snapshot)
+        self._ledger.count.saved(snapshot.position)

@@ -8,7 +8,7 @@ from wepeople_chassis.settings import PostgresSettings
 class QuotaSettings(PostgresSettings):
     """Quota's settings; see the chassis for how they are read."""
 
-    lease_seconds: float = Field(default=30.0, gt=10.0)
-    """How long a reservation is held for a request of which nothing is heard; above the gateways' publish deadline."""
+    reservation_seconds: float = Field(default=30.0, gt=10.0)
+    """How long units are held for a request of which nothing is heard; above the gateways' publish deadline."""
     save_seconds: float = Field(default=2.0, gt=0.0)
     """How often the fold is saved; after a crash at most this much of the stream is counted again."""

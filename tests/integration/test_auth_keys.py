@@ -62,7 +62,7 @@ async def test_a_keys_own_rate_stands_above_the_plans(auth: Auth) -> None:
     key = await auth.key(await auth.app(await auth.org()), requests_per_second=7)
     principal = await auth.authenticate(key.token)
     assert (principal.key_requests_per_second, principal.org_requests_per_second) == (7, 600)
-    assert principal.max_events_per_month == 1_000_000
+    assert principal.max_events_per_month == 10_000_000
 
 
 async def test_wrong_unknown_malformed_and_revoked_keys_are_refused_in_the_same_words(auth: Auth) -> None:

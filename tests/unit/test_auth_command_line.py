@@ -31,7 +31,7 @@ def test_the_help_of_create_tells_what_each_plan_allows() -> None:
     root = typer.Typer(rich_markup_mode="markdown")
     root.add_typer(cli.org, name="org")
     text = CliRunner().invoke(root, ["org", "create", "--help"]).output
-    assert all(words in text for words in ("10,000", "1,000,000", "no limit", "20,000"))
+    assert all(words in text for words in ("10,000", "10,000,000", "no limit", "20,000"))
 
 
 def test_what_help_needs_is_light() -> None:

@@ -37,7 +37,7 @@ def create_org(
     | plan | events a month | requests a second, key | org |
     |---|---|---|---|
     | free | 10,000 | 60 | 600 |
-    | standard | 1,000,000 | 60 | 600 |
+    | standard | 10,000,000 | 60 | 600 |
     | scale | no limit | 5,000 | 20,000 |
 
     Example: `wepeople org create "Acme Inc." --plan scale`

@@ -10,7 +10,7 @@ CREATE TABLE auth.plans (
 
 INSERT INTO auth.plans (name, max_events_per_month, key_requests_per_second, org_requests_per_second) VALUES
     ('free',        10000,   60,   600),
-    ('standard',  1000000,   60,   600),
+    ('standard', 10000000,   60,   600),
     ('scale',        NULL, 5000, 20000);
 
 -- The salt keys the ids of the org's provisioned workers, so that nobody can guess them; it never changes.

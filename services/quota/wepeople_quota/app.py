@@ -28,9 +28,6 @@ from wepeople_quota.window import Windows
 
 log = get_logger(__name__)
 
-DUPLICATE_WINDOW_SECONDS = 600.0
-"""The stream's own: for so long the same message id is the same request."""
-
 _RETRY_SECONDS = 0.5
 _STOP_SECONDS = 4.0
 _DRAIN_SECONDS = 1.5
@@ -75,12 +72,14 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None
     store = Store(pool, epoch)
     saved = await _patiently(store.load)
     stream = await _patiently(lambda: stream_state(connection))
-    ledger = Ledger(reservation_seconds=settings.reservation_seconds, remember_seconds=DUPLICATE_WINDOW_SECONDS)
+    # For so long the same message id is the same request.
+    remember_seconds = stream.duplicate_window_seconds
+    ledger = Ledger(reservation_seconds=settings.reservation_seconds, remember_seconds=remember_seconds)
     fold = Fold(connection, ledger, stream)
     if saved is not None:
         check_position(stream, after=saved.position.sequence, identity=saved.identity)
         ledger.count.restore(saved.position, saved.units, saved.charged)
-        await _patiently(lambda: fold.recall(remember_seconds=DUPLICATE_WINDOW_SECONDS))
+        await _patiently(lambda: fold.recall(remember_seconds=remember_seconds))
     log.info("owner", epoch=epoch, after=ledger.position.sequence, until=stream.last_sequence)
     windows = Windows()
     broker = make_broker(settings.nats_url, "quota-rpc", apply_types=False)

@@ -31,13 +31,16 @@ class StreamError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """What the stream holds now; `created` is its identity: a stream made anew has another."""
+    """What the stream holds now; `created` is its identity: a stream made anew has another. For so long as
+    `duplicate_window_seconds` the same message id is the same message.
+    """
 
     created: str
     first_sequence: int
     last_sequence: int
     messages: int
     size_bytes: int
+    duplicate_window_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ async def stream_state(connection: Client) -> StreamState:
         last_sequence=state["last_seq"],
         messages=state["messages"],
         size_bytes=state["bytes"],
+        duplicate_window_seconds=reply["config"]["duplicate_window"] / 1_000_000_000,
     )
 
 

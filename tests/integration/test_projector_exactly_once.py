@@ -15,7 +15,7 @@ from tests.support.projecting import TABLES, Projecting, projector_process, runn
 from tests.support.read_models import eventually
 from tests.support.stored import envelope, founded, imported, raw
 from wepeople_contracts.directory import DirectoryFact
-from wepeople_contracts.envelope import AcceptedRow, Envelope
+from wepeople_contracts.envelope import AcceptedRow, Envelope, RejectedRow
 from wepeople_contracts.ids import client_event_id, new_id
 from wepeople_embedded.services import ServiceProcess
 
@@ -64,7 +64,7 @@ def _message(choose: random.Random, org: str) -> Message:
 
 
 def _named(choose: random.Random, request: Envelope) -> Envelope:
-    """One row in three is named, by one of so few names that most come again."""
+    """One row in three is named, by one of so few names that most come again; and one more row was rejected."""
     app = request.org_id + request.app_id
     accepted = [
         AcceptedRow(row.index, client_event_id(app, str(choose.randrange(60))), row.raw, True)
@@ -72,7 +72,8 @@ def _named(choose: random.Random, request: Envelope) -> Envelope:
         else row
         for row in request.accepted
     ]
-    return msgspec.structs.replace(request, accepted=accepted)
+    rejected = RejectedRow(len(accepted), "invalid_body", "Mend it.", None, False, b'{"eventType": 17}')
+    return msgspec.structs.replace(request, accepted=accepted, rejected=[rejected])
 
 
 def _actor(choose: random.Random) -> dict[str, str]:
@@ -154,6 +155,7 @@ async def test_killed_again_and_again_it_applies_every_event_once_and_a_rebuild_
     assert live["workers"]
     assert live["identity_conflicts"]
     assert live["latest_snapshots"]
+    assert len(live["requests"]) > len(live["rejected_rows"]) > 0
     assert await rebuild(fresh, projecting, tmp_path, last) == live
 
 

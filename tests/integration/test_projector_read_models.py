@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 from psycopg.errors import InsufficientPrivilege
 
@@ -11,6 +12,7 @@ from tests.support.fresh import Fresh, Template, fresh_system
 from tests.support.projecting import Projecting, running_projector
 from tests.support.read_models import query
 from tests.support.stored import RECEIVED_AT_US, app_created, envelope, founded, imported, raw
+from wepeople_contracts.envelope import RejectedRow
 from wepeople_contracts.ids import new_id, worker_id
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.readers import create_reader
@@ -167,16 +169,17 @@ async def test_a_reader_sees_its_own_org_and_cannot_let_itself_see_another(
     other = new_id("org")
     for one in (other, org):
         rows = [event(externalId="e", email="m@x.com"), event(email="n@x.com"), event(externalId="e", email="n@x.com")]
-        await projecting.stored_and_applied(founded(one), envelope(one, rows))
+        rejected = [RejectedRow(3, "invalid_body", "Mend it.", None, False, b"{}")]
+        await projecting.stored_and_applied(founded(one), replace(envelope(one, rows), rejected=rejected))
         row = snapshot(METRICS, "2026-04-19T11:30:00Z", email="m@x.com")
         await projecting.stored_and_applied(envelope(one, [row], kind="snapshot"))
     await create_reader(fresh.admin_dsn, f"reader_{org.lower()}", "secret", org)
     await create_reader(fresh.admin_dsn, f"reader_{other.lower()}", "secret", other)
     reader = login_dsn(fresh.admin_dsn, f"reader_{org.lower()}", "secret")
 
-    views = ("live.workers", "live.timeline", "live.latest_snapshots", "live.reader_orgs")
-    tables = ("live_v1.workers", "live_v1.timeline", "live_v1.identifiers", "live_v1.identity_conflicts")
-    for relation in (*views, *tables):
+    views = ("workers", "timeline", "latest_snapshots", "requests", "rejects", "reader_orgs")
+    tables = ("workers", "timeline", "identifiers", "identity_conflicts", "requests", "rejected_rows")
+    for relation in (*(f"live.{view}" for view in views), *(f"live_v1.{table}" for table in tables)):
         statement = f"SELECT DISTINCT org_id FROM {relation}"
         seen_by_operator = {row["org_id"] for row in await query(fresh.dsn("operator"), statement)}
         assert {org, other} <= seen_by_operator, relation

@@ -14,7 +14,17 @@ from wepeople_contracts.directory import DirectoryFact
 from wepeople_contracts.envelope import Envelope
 from wepeople_embedded.services import ServiceProcess
 
-TABLES = ("orgs", "workers", "identifiers", "identity_conflicts", "timeline", "latest_snapshots", "parked")
+TABLES = (
+    "orgs",
+    "workers",
+    "identifiers",
+    "identity_conflicts",
+    "timeline",
+    "latest_snapshots",
+    "requests",
+    "rejected_rows",
+    "parked",
+)
 
 
 class Projecting:
@@ -53,10 +63,14 @@ class Projecting:
         return await query(self.admin_dsn, statement, parameters)
 
     async def tables(self) -> dict[str, list[str]]:
-        """Every row of every read model, as text in a fixed order."""
+        """Every row of every read model, as text in a fixed order; without `projected_at`, which says when it was
+        built.
+        """
+        requests = "request_id, org_id, app_id, connection, kind, sequence, received_at, accepted, rejected"
         found = {}
         for table in TABLES:
-            rows = await self.rows(f"SELECT t::text AS row FROM live_v1.{table} t ORDER BY 1")
+            columns = requests if table == "requests" else "*"
+            rows = await self.rows(f"SELECT t::text AS row FROM (SELECT {columns} FROM live_v1.{table}) t ORDER BY 1")
             found[table] = [row["row"] for row in rows]
         return found
 

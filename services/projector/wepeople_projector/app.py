@@ -4,7 +4,6 @@ import asyncio
 import gc
 
 import psycopg
-from nats.aio.client import Client
 
 from wepeople_chassis.broker import BROKER_DOWN, close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
@@ -12,14 +11,16 @@ from wepeople_chassis.postgres import make_pool
 from wepeople_chassis.settings import load_settings
 from wepeople_chassis.stream import StreamError
 from wepeople_contracts.subjects import PARTITIONS
+from wepeople_projector.answering import RequestDesk
 from wepeople_projector.runner import PartitionRunner
 from wepeople_projector.settings import ProjectorSettings
-from wepeople_projector.tasks import end, run_together
+from wepeople_projector.tasks import run_together
 
 log = get_logger(__name__)
 
 SERVICE = "projector"
 POOL_CONNECTIONS = 8
+ANSWERING_CONNECTIONS = 2
 POOL_CLOSE_SECONDS = 1.0
 YOUNG_OBJECTS = 100_000
 """How many new objects the garbage collector lets pass before it looks: more than a batch makes. The fold makes no
@@ -45,15 +46,26 @@ async def project(settings: ProjectorSettings) -> None:
     await pool.open()
     stream = await connect(settings.nats_url, f"wepeople-{SERVICE}")
     runners = [PartitionRunner(partition, stream, pool) for partition in range(PARTITIONS)]
-    ready = asyncio.create_task(_answer_when_loaded(stream, runners))
+    answering = asyncio.create_task(_answer(settings, runners))
     try:
-        await run_together(*(asyncio.create_task(runner.run()) for runner in runners))
+        await run_together(answering, *(asyncio.create_task(runner.run()) for runner in runners))
     finally:
-        await end([ready])
         await close(stream)
         await pool.close(POOL_CLOSE_SECONDS)
 
 
-async def _answer_when_loaded(stream: Client, runners: list[PartitionRunner]) -> None:
+async def _answer(settings: ProjectorSettings, runners: list[PartitionRunner]) -> None:
+    """Answer questions once every runner has begun, by connections of their own, on which no batch is in the way."""
     await asyncio.gather(*(runner.loaded.wait() for runner in runners))
-    await serve_ready(stream, SERVICE)
+    pool = make_pool(settings.postgres_dsn, SERVICE, max_size=ANSWERING_CONNECTIONS)
+    await pool.open()
+    connection = await connect(settings.nats_url, f"wepeople-{SERVICE}-answers")
+    desk = RequestDesk(connection, pool)
+    try:
+        await desk.open()
+        await serve_ready(connection, SERVICE)
+        await asyncio.Event().wait()
+    finally:
+        await desk.close()
+        await close(connection)
+        await pool.close(POOL_CLOSE_SECONDS)

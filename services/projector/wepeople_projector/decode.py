@@ -5,7 +5,7 @@ from msgspec import DecodeError, Struct
 
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.directory import DirectoryFact, decode_fact
-from wepeople_contracts.envelope import ENVELOPE_VERSION, AcceptedRow, Envelope
+from wepeople_contracts.envelope import ENVELOPE_VERSION, AcceptedRow, Envelope, RejectedRow
 from wepeople_contracts.envelope import decode as decode_envelope
 from wepeople_contracts.rows import EventRow, SnapshotRow
 from wepeople_contracts.subjects import IngestSubject, parse_ingest_subject
@@ -73,7 +73,7 @@ def park(message: StoredMessage, reason: str) -> Parked:
     return Parked(message.sequence, WHOLE_MESSAGE, message.subject, reason, message.data)
 
 
-def park_row(message: StoredMessage, row: AcceptedRow, reason: str) -> Parked:
+def park_row(message: StoredMessage, row: AcceptedRow | RejectedRow, reason: str) -> Parked:
     """One row of a message, put aside."""
     return Parked(message.sequence, row.index, message.subject, reason, row.raw)
 

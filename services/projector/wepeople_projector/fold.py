@@ -26,6 +26,8 @@ from wepeople_projector.identity import (
     resolve,
 )
 from wepeople_projector.memory import Memory, Sighting
+from wepeople_projector.projections.rejects.rows import RejectRows
+from wepeople_projector.projections.requests.rows import RequestRow, request_row
 from wepeople_projector.projections.snapshots.rows import LatestSnapshot, SnapshotKey, keep_newest, latest_snapshot
 from wepeople_projector.projections.timeline.rows import TimelineBlock, timeline_block
 from wepeople_projector.projections.workers.rows import WorkerRows
@@ -39,6 +41,8 @@ class Changeset:
     workers: WorkerRows = field(default_factory=WorkerRows)
     timeline: list[TimelineBlock] = field(default_factory=list)
     snapshots: dict[SnapshotKey, LatestSnapshot] = field(default_factory=dict)
+    requests: list[RequestRow] = field(default_factory=list)
+    rejects: RejectRows = field(default_factory=RejectRows)
     parked: list[Parked] = field(default_factory=list)
 
 
@@ -80,8 +84,11 @@ class Fold:
 
     def apply(self, message: Decoded) -> None:
         """Fold the next message."""
+        if not isinstance(message, Parked):
+            self.changes.rejects.pass_time(message.message.stored_at_ns // 1000)
         match message:
             case Request():
+                self._note(message)
                 self._apply_request(message)
             case Fact(message=stored, fact=WorkersImported() as fact):
                 for claim, name in _imported(fact):
@@ -126,6 +133,15 @@ class Fold:
         else:
             for accepted, row, worker_id in cast("list[tuple[AcceptedRow, SnapshotRow, str]]", resolved):
                 keep_newest(self.changes.snapshots, latest_snapshot(envelope, sequence, accepted, row, worker_id))
+
+    def _note(self, request: Request) -> None:
+        """What there is of a request besides its accepted rows."""
+        envelope, message = request.envelope, request.message
+        stored_at_us = message.stored_at_ns // 1000
+        self.changes.requests.append(request_row(envelope, message.sequence))
+        for row in envelope.rejected:
+            if not self.changes.rejects.add(envelope, message.sequence, stored_at_us, row):
+                self.changes.parked.append(park_row(message, row, "the rejected row is not text"))
 
     def _resolve_row(self, request: Request, seen: SeenRow) -> str | None:
         claim = self._claims[seen.sighting]

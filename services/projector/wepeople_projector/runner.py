@@ -18,6 +18,7 @@ from wepeople_chassis.postgres import Pool
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import StoredMessage, stream_state
 from wepeople_contracts.subjects import partition_filter
+from wepeople_projector.announcing import announce
 from wepeople_projector.checkpoint import Fenced, Position, load, load_salts, verify
 from wepeople_projector.decode import Decoded, decode
 from wepeople_projector.fold import Changeset, Fold
@@ -87,6 +88,7 @@ class PartitionRunner:
             identity=position.stream_identity,
         )
         self.loaded.set()
+        await announce(self._connection, self._partition, position.sequence)
         prepared: asyncio.Queue[Prepared] = asyncio.Queue()
         room = asyncio.Semaphore(BATCHES_IN_FLIGHT)
         await run_together(
@@ -160,3 +162,4 @@ class PartitionRunner:
                 self._log.error("parked", sequence=row.sequence, row=row.row_index, reason=row.reason)
             memory.commit_batch()
             room.release()
+            await announce(self._connection, self._partition, batch.end.sequence)

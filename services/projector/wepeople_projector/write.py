@@ -9,6 +9,8 @@ from wepeople_chassis.postgres import Pool, named_queries
 from wepeople_chassis.stream import StoredMessage
 from wepeople_projector.checkpoint import Position, advance
 from wepeople_projector.fold import Changeset
+from wepeople_projector.projections.rejects.table import write_rejects
+from wepeople_projector.projections.requests.table import write_requests
 from wepeople_projector.projections.snapshots.table import write_snapshots
 from wepeople_projector.projections.timeline.table import write_timeline
 from wepeople_projector.projections.times import instant
@@ -57,5 +59,7 @@ async def write(pool: Pool, partition: int, batch: Prepared, without_jsonb: Coll
         await write_workers(connection, changes.workers)
         await write_timeline(connection, changes.timeline, without_jsonb)
         await write_snapshots(connection, changes.snapshots.values())
+        await write_requests(connection, changes.requests)
+        await write_rejects(connection, partition, changes.rejects)
         for row in changes.parked:
             await connection.execute(_SQL["park"], [row.sequence, row.row_index, row.subject, row.reason, row.data])

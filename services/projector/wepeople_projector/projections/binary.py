@@ -18,6 +18,7 @@ _EMPTY_ARRAY = struct.pack("!iiii", 12, 0, 0, _TEXT_OID)
 
 int16 = struct.Struct("!h").pack
 int32 = struct.Struct("!i").pack
+sized_int32 = struct.Struct("!ii").pack
 sized_int64 = struct.Struct("!iq").pack
 sized_float64 = struct.Struct("!id").pack
 sized_bool = struct.Struct("!i?").pack

@@ -1,0 +1,1 @@
+"""What was refused: rejected rows as received, with the reason, for 14 days."""

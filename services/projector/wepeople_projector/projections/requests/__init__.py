@@ -1,0 +1,1 @@
+"""What was asked: every stored request, once."""

@@ -6,7 +6,7 @@ MEMBERS := shared/contracts shared/chassis services/gateway services/auth servic
            deploy/provision deploy/embedded
 INSTALLED := $(VENV)/.installed
 
-.PHONY: up test check bench faults constraints clean
+.PHONY: up test check bench faults specification constraints clean
 
 up: $(INSTALLED)
 	@exec $(BIN)/wepeople up $(ARGS)
@@ -35,6 +35,11 @@ $(INSTALLED): constraints.txt pyproject.toml $(addsuffix /pyproject.toml,$(MEMBE
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -c constraints.txt \
 	  --group dev $(addprefix -e ,$(MEMBERS))
 	@touch $@
+
+# The documents that are made from the contract's types; tests/contract says when they are stale.
+specification: $(INSTALLED)
+	$(BIN)/python -m wepeople_gateway.specification openapi > docs/openapi.yaml
+	$(BIN)/python -m wepeople_gateway.specification asyncapi > docs/asyncapi.yaml
 
 # Takes the newest version of everything and pins it: names and versions, no addresses.
 constraints: clean

@@ -80,7 +80,7 @@ def refusal(answer: Answer, status: int, code: str) -> dict[str, Any]:
     assert error["code"] == code, answer
     assert isinstance(error["message"], str), answer
     assert error["message"], answer
-    assert error["docsUrl"].startswith("https://"), answer
+    assert error["docsUrl"] == f"/developers/guide#errors-{code}", answer
     assert REQUEST_ID.fullmatch(error["requestId"]), answer
     assert error["requestId"] == answer.headers["X-Request-Id"], answer
     assert b"Traceback" not in answer.body, answer

@@ -7,6 +7,7 @@ from aiohttp import web
 from wepeople_chassis.broker import close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_gateway.budgets import Budgets
+from wepeople_gateway.developers.documents import add_documents
 from wepeople_gateway.ingest.handler import IngestHandler
 from wepeople_gateway.ingest.publish import Publisher
 from wepeople_gateway.middleware.errors import errors_middleware
@@ -82,4 +83,5 @@ def make_app(ingest: IngestHandler, reading: ReadHandler) -> web.Application:
         app.router.add_get(f"/api/v1/ingest/{path}", handler, allow_head=False)
     app.router.add_post("/api/v1/ingest/events", ingest.events)
     app.router.add_post("/api/v1/ingest/snapshots", ingest.snapshots)
+    add_documents(app)
     return app

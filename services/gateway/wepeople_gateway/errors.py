@@ -32,9 +32,19 @@ def unavailable(message: str, *, retry_after_seconds: int = 1, **details: Any) -
     return ApiError("unavailable", message, details, {"Retry-After": str(retry_after_seconds)})
 
 
+def docs_link(docs_url: str, code: Code) -> str:
+    """Where the guide says what a code means and what to do; relative to the gateway unless the setting is absolute."""
+    return f"{docs_url}#errors-{code}"
+
+
 def error_body(error: ApiError, request_id: str, docs_url: str) -> bytes:
     """The error object every refusal is answered with (the guide, 'Errors')."""
-    fields = {"code": error.code, "message": error.message, "requestId": request_id, "docsUrl": docs_url}
+    fields = {
+        "code": error.code,
+        "message": error.message,
+        "requestId": request_id,
+        "docsUrl": docs_link(docs_url, error.code),
+    }
     return msgspec.json.encode({"error": fields | dict(error.details)})
 
 

@@ -10,7 +10,10 @@ class GatewaySettings(ServiceSettings):
 
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8080, ge=0, le=65_535)
-    docs_url: str = "https://docs.wepeople.dev/ingest/reference#errors"
+    docs_url: str = "/developers/guide"
+    """The page that `docsUrl` of errors points into; as it is, relative to whichever gateway answered, so that a replay
+    by another one is the same to the byte. The page must have the guide's anchors.
+    """
 
     max_body_bytes: int = Field(default=9 * 1024 * 1024, ge=1024)
     """After decompression."""

@@ -143,3 +143,17 @@ class KeyList(Message):
     """An app's keys."""
 
     keys: list[Key]
+
+
+COMMANDS: dict[str, tuple[type[Message], type[Message]]] = {
+    "create_org": (CreateOrg, Org),
+    "list_orgs": (Nothing, OrgList),
+    "create_app": (CreateApp, App),
+    "list_apps": (ListApps, AppList),
+    "allow_event_types": (AllowEventTypes, App),
+    "create_key": (CreateKey, NewKey),
+    "list_keys": (ListKeys, KeyList),
+    "revoke_key": (RevokeKey, Key),
+    "import_workers": (ImportWorkers, Imported),
+}
+"""What each of auth's subjects `auth_command(name)` takes, and what its reply carries."""

@@ -11,6 +11,7 @@ import msgspec
 
 from wepeople_contracts.envelope import Envelope
 from wepeople_contracts.errors import STATUS, RowError
+from wepeople_gateway.errors import docs_link
 from wepeople_gateway.ingest.decide import shared_error
 
 
@@ -60,7 +61,7 @@ def _render_1(envelope: Envelope, docs_url: str) -> Answer:
         "code": error.code,
         "message": error.message,
         "requestId": envelope.request_id,
-        "docsUrl": docs_url,
+        "docsUrl": docs_link(docs_url, error.code),
         "field": error.field,
     }
     return Answer(STATUS[error.code], msgspec.json.encode({"error": refusal} | body))

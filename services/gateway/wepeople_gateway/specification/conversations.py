@@ -1,0 +1,86 @@
+"""Who says what to whom over NATS: subjects of the contract, with the types that travel on them."""
+
+from dataclasses import dataclass
+
+from msgspec import Struct
+from pydantic import BaseModel
+
+from wepeople_contracts.auth import Authenticate, KeyRevoked, Principal
+from wepeople_contracts.directory import AppCreated, OrgFounded, WorkersImported
+from wepeople_contracts.envelope import Envelope
+from wepeople_contracts.operators import COMMANDS
+from wepeople_contracts.projection import Projected, RequestQuery, RequestStatus
+from wepeople_contracts.quota import Release, Reserve, Usage, UsageQuery, Verdict
+from wepeople_contracts.subjects import (
+    AUTHENTICATE,
+    KEY_REVOKED,
+    PROJECTED_ALL,
+    RELEASE,
+    REQUEST_STATUS,
+    RESERVE_ALL,
+    USAGE,
+    Kind,
+    auth_command,
+    ingest_subject,
+    partition_of,
+)
+
+_ORG, _APP = "{org}", "{app}"
+_PARTITION = "{partition}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a service appends to the stream under subjects of one kind."""
+
+    id: str
+    service: str
+    subject: str
+    messages: tuple[type[Struct], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What a service is asked on a subject; `ok` is what its reply carries, None where nobody waits for one."""
+
+    id: str
+    service: str
+    subject: str
+    request: type[BaseModel]
+    ok: type[BaseModel] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What a service tells everybody who listens, without storing it."""
+
+    id: str
+    service: str
+    subject: str
+    message: type[BaseModel]
+
+
+def _ingest(kind: Kind) -> str:
+    """The subjects of one kind, the partition, org and app left open."""
+    return ingest_subject(_ORG, _APP, kind).replace(f".{partition_of(_ORG)}.", f".{_PARTITION}.")
+
+
+STORED = (
+    Stored("storeEvents", "gateway", _ingest("events"), (Envelope,)),
+    Stored("storeSnapshot", "gateway", _ingest("snapshot"), (Envelope,)),
+    Stored("storeDirectoryFact", "auth", _ingest("directory"), (OrgFounded, AppCreated, WorkersImported)),
+)
+
+EXCHANGES = (
+    Exchange("authenticate", "auth", AUTHENTICATE, Authenticate, Principal),
+    Exchange("reserve", "quota", RESERVE_ALL.replace("*", _PARTITION), Reserve, Verdict),
+    Exchange("release", "quota", RELEASE, Release, None),
+    Exchange("readUsage", "quota", USAGE, UsageQuery, Usage),
+    Exchange("readRequestStatus", "projector", REQUEST_STATUS, RequestQuery, RequestStatus),
+    *(Exchange(name, "auth", auth_command(name), request, ok) for name, (request, ok) in COMMANDS.items()),
+)
+
+FACTS = (
+    Fact("tellKeyRevoked", "auth", KEY_REVOKED, KeyRevoked),
+    Fact("tellProjected", "projector", PROJECTED_ALL.replace("*", _PARTITION), Projected),
+)

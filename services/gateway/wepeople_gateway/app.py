@@ -1,6 +1,7 @@
 """Builds the gateway from its parts, runs it, and stops it without dropping what it has accepted."""
 
 import asyncio
+import gc
 
 from aiohttp import web
 
@@ -19,6 +20,9 @@ from wepeople_gateway.server import GatewayRunner, listening_port
 from wepeople_gateway.settings import GatewaySettings
 
 log = get_logger(__name__)
+
+_YOUNG_OBJECTS = 10_000
+"""Made before the collector looks for cycles; a request of 500 rows makes some 2,000, and nearly no cycle."""
 
 _FINISH_SECONDS = 4.0
 """How long requests under way may take after a stop signal."""
@@ -57,6 +61,9 @@ async def serve(settings: GatewaySettings) -> None:
     except OSError as error:
         raise SystemExit(f"Cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror}.") from error
     log.info("listening", host=settings.http_host, port=listening_port(runner))
+    # What was built until now stays; walking through it in every collection costs a tenth of a small request.
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS)
     await serve_ready(asking, "gateway")
     stop = asyncio.create_task(wait_for_stop_signal())
     lost = asyncio.create_task(closed.wait())

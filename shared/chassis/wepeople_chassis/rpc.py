@@ -1,6 +1,7 @@
 """Asking another service."""
 
-from typing import TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from nats.aio.client import Client
 from nats.errors import NoRespondersError
@@ -29,13 +30,19 @@ class Unavailable(Exception):
         self.nobody_there = isinstance(cause, NoRespondersError)
 
 
+@lru_cache(maxsize=64)
+def _reply_of(ok: type[BaseModel]) -> type[Reply[Any]]:
+    # Held here because pydantic keeps such a class only as long as somebody else does, and making one takes 0.7 ms.
+    return Reply[ok]  # type: ignore[valid-type]
+
+
 async def call(connection: Client, subject: str, request: BaseModel, ok: type[T], *, timeout_seconds: float = 5.0) -> T:
     """Ask and return the `ok` of the reply; `Refused` with its error, `Unavailable` when there was none in time."""
     try:
         message = await connection.request(subject, request.model_dump_json().encode(), timeout=timeout_seconds)
     except BROKER_DOWN as error:
         raise Unavailable(subject, error) from error
-    reply: Reply[T] = Reply[ok].model_validate_json(message.data)  # type: ignore[valid-type]
+    reply: Reply[T] = _reply_of(ok).model_validate_json(message.data)
     if reply.error is not None:
         raise Refused(reply.error)
     assert reply.ok is not None

@@ -30,7 +30,7 @@ class Charge(Struct, frozen=True, array_like=True):
     event_ids: list[str] = []
 
 
-class AcceptedRow(Struct, frozen=True, array_like=True):
+class AcceptedRow(Struct, frozen=True, array_like=True, gc=False):
     """A row as received, and the id it has. `named`: its sender gave the id, so the first of it in the stream counts,
     here or earlier; `duplicate`: an earlier one was known when the request was answered.
     """
@@ -42,7 +42,7 @@ class AcceptedRow(Struct, frozen=True, array_like=True):
     duplicate: bool = False
 
 
-class RejectedRow(Struct, frozen=True, array_like=True):
+class RejectedRow(Struct, frozen=True, array_like=True, gc=False):
     """A row as received, and why it was refused."""
 
     index: int

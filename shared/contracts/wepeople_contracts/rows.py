@@ -1,10 +1,14 @@
 """What a client may send: one row of an events request, or one snapshot.
 
-Structs check types, lengths and patterns in one pass over the bytes; `metadata` and `metrics` stay raw, so that they
-travel byte for byte (design §2.6). Rules that a type cannot say are in the gateway's `decide.py`.
+Structs check types and lengths in one pass over the bytes; `metadata` and `metrics` stay raw, so that they travel byte
+for byte (design §2.6). Patterns stand in the schema only and are checked by `is_event_type` and `is_slug`: in the
+decoder, the two patterns are 0.8 of the 1.2 µs that a row takes. Rules that a type cannot say are in the gateway's
+`rules.py`.
 """
 
+import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -14,12 +18,25 @@ MAX_METADATA_BYTES = 16_384
 MAX_METRICS = 32
 
 ClientId = Annotated[str, Meta(min_length=1, max_length=128)]
-EventType = Annotated[str, Meta(pattern=r"^[a-z0-9._-]{1,128}\Z")]
-Slug = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
+_EVENT_TYPE = "[a-z0-9._-]{1,128}"
+_SLUG = "[a-z0-9][a-z0-9_-]{0,63}"
+EventType = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_EVENT_TYPE}$"})]
+Slug = Annotated[str, Meta(extra_json_schema={"pattern": f"^{_SLUG}$"})]
 Timestamp = Annotated[datetime, Meta(tz=True)]
 
 
-class Actor(Struct, rename="camel", frozen=True):
+def is_event_type(text: str) -> bool:
+    """Whether a text has the form of an event type."""
+    return re.fullmatch(_EVENT_TYPE, text) is not None
+
+
+@lru_cache(maxsize=1024)
+def is_slug(text: str) -> bool:
+    """Whether a text is a slug, such as a category or a snapshot type."""
+    return re.fullmatch(_SLUG, text) is not None
+
+
+class Actor(Struct, rename="camel", frozen=True, gc=False):
     """Who a row is about: at least one identifier, resolved in the order they stand here."""
 
     worker_id: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
@@ -27,7 +44,7 @@ class Actor(Struct, rename="camel", frozen=True):
     email: Annotated[str, Meta(max_length=320)] | UnsetType = UNSET
 
 
-class EventRow(Struct, rename="camel", frozen=True):
+class EventRow(Struct, rename="camel", frozen=True, gc=False):
     """One thing that happened. `duration` is in seconds; an absent `timestamp` means the time of receipt.
 
     `id` is the sender's own name of the event: the app sends it again as often as it likes, and it is there once.

@@ -13,6 +13,7 @@ from wepeople_contracts.quota import Granted
 from wepeople_gateway.errors import ApiError, MalformedBody
 from wepeople_gateway.ingest.decide import Bad, Good, Judged, judge_events, judge_snapshot
 from wepeople_gateway.ingest.decode import check_snapshot, split_events
+from wepeople_gateway.ingest.rules import scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,8 @@ def _plan_limit(granted: Granted, *, nothing_fits: bool) -> RowError:
 
 
 def _judge_events(body: bytes, principal: Principal, now: datetime) -> Judged:
-    return judge_events(split_events(body), allowed=principal.allowed_event_types, now=now)
+    rows = split_events(body)
+    return judge_events(rows, allowed=principal.allowed_event_types, now=now, suspicions=scan(body))
 
 
 def _judge_snapshot(body: bytes, principal: Principal, now: datetime) -> Judged:

@@ -11,11 +11,15 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from wepeople_contracts.errors import RowError
-from wepeople_contracts.rows import EventRow, SnapshotRow
+from wepeople_contracts.rows import EventRow, SnapshotRow, is_slug
 from wepeople_gateway.ingest.rules import (
     MAX_FUTURE,
+    SUSPECT_ALL,
+    Suspicions,
     actor_error,
+    broken_rule,
     client_id_error,
+    event_type_error,
     metadata_error,
     metrics_error,
     text_error,
@@ -27,7 +31,7 @@ _event_decoder = msgspec.json.Decoder(EventRow)
 _snapshot_decoder = msgspec.json.Decoder(SnapshotRow)
 
 
-class Good(Struct, frozen=True):
+class Good(Struct, frozen=True, gc=False):
     """A row that breaks no rule, and the id that its sender gave it, if any."""
 
     index: int
@@ -35,7 +39,7 @@ class Good(Struct, frozen=True):
     client_id: str | None
 
 
-class Bad(Struct, frozen=True):
+class Bad(Struct, frozen=True, gc=False):
     """A row that breaks a rule."""
 
     index: int
@@ -51,12 +55,16 @@ class Judged:
     rejected: list[Bad]
 
 
-def judge_events(rows: Sequence[bytes], *, allowed: frozenset[str], now: datetime) -> Judged:
-    """Judge each row of an events request alone; `allowed` is the app's whitelist, `now` the time of receipt."""
+def judge_events(
+    rows: Sequence[bytes], *, allowed: frozenset[str], now: datetime, suspicions: Suspicions = SUSPECT_ALL
+) -> Judged:
+    """Judge each row of an events request alone; `allowed` is the app's whitelist, `now` the time of receipt, and
+    `suspicions` what one scan over the whole body has found.
+    """
     latest = now + MAX_FUTURE
     judged = Judged([], [])
     for index, raw in enumerate(rows):
-        verdict = judge_event(raw, allowed, latest)
+        verdict = judge_event(raw, allowed, latest, suspicions)
         if isinstance(verdict, RowError):
             judged.rejected.append(Bad(index, raw, verdict))
         else:
@@ -64,22 +72,24 @@ def judge_events(rows: Sequence[bytes], *, allowed: frozenset[str], now: datetim
     return judged
 
 
-def judge_event(raw: bytes, allowed: frozenset[str], latest: datetime) -> EventRow | RowError:
+def judge_event(raw: bytes, allowed: frozenset[str], latest: datetime, suspicions: Suspicions) -> EventRow | RowError:
     """The row, or why it is refused."""
     try:
         row = _event_decoder.decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:
         return undecodable(error)
     if row.event_type not in allowed:
-        message = f"eventType '{row.event_type}' is not in this app's whitelist; an operator can allow it for the app."
-        return RowError("forbidden_event_type", message, "eventType")
-    if (fault := actor_error(row.actor) or timestamp_error(row.timestamp, latest)) is not None:
-        return fault
-    if row.metadata is not UNSET and (fault := metadata_error(bytes(row.metadata))) is not None:
-        return fault
-    if row.id is not UNSET and (fault := client_id_error(row.id)) is not None:
-        return fault
-    return text_error(raw) or row
+        return event_type_error(row.event_type)
+    metadata = b"" if row.metadata is UNSET else bytes(row.metadata)
+    return (
+        (None if is_slug(row.category) else broken_rule("category"))
+        or actor_error(row.actor)
+        or (row.timestamp is not UNSET and timestamp_error(row.timestamp, latest))
+        or (metadata and metadata_error(metadata, suspicions))
+        or (row.id is not UNSET and client_id_error(row.id))
+        or (suspicions.nul and text_error(raw))
+        or row
+    )
 
 
 def judge_snapshot(raw: bytes, *, now: datetime) -> Judged:
@@ -93,9 +103,11 @@ def _snapshot_error(raw: bytes, latest: datetime) -> RowError | None:
         row = _snapshot_decoder.decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:
         return undecodable(error)
+    if not is_slug(row.snapshot_type):
+        return broken_rule("snapshotType")
     return (
         actor_error(row.actor)
-        or timestamp_error(row.timestamp, latest)
+        or (row.timestamp is not UNSET and timestamp_error(row.timestamp, latest))
         or metrics_error(bytes(row.metrics))
         or text_error(raw)
     )

@@ -5,12 +5,13 @@ Those that would cost a second parse run only where a scan of the bytes finds so
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 from msgspec import UNSET, Raw
 
 from wepeople_contracts.errors import RowError
-from wepeople_contracts.rows import MAX_METADATA_BYTES, MAX_METRICS, Actor, Metric, Timestamp
+from wepeople_contracts.rows import MAX_METADATA_BYTES, MAX_METRICS, Actor, Metric, is_event_type
 from wepeople_gateway.ingest.decode import has_nul_escape
 
 MAX_FUTURE = timedelta(hours=1)
@@ -30,38 +31,63 @@ _NUMBER = re.compile(rb"-?(\d+)(?:\.(\d+))?(?:[eE][+-]?(\d+))?")
 _TO_ZERO = bytes(ord("0") if chr(c) in "123456789" else ord("e") if c == ord("E") else c for c in range(256))
 
 
+class Suspicions(NamedTuple):
+    """What a scan over many rows' bytes at once could not rule out, so that each of them must be looked at."""
+
+    numbers: bool
+    nul: bool
+
+
+SUSPECT_ALL = Suspicions(numbers=True, nul=True)
+
+
+def scan(body: bytes) -> Suspicions:
+    """What the rows of a body must be looked at for."""
+    return Suspicions(numbers=_may_hold_bad_number(body), nul=b"\\u0000" in body)
+
+
+def event_type_error(event_type: str) -> RowError:
+    """Why an event type that is not on the whitelist is refused."""
+    if not is_event_type(event_type):
+        return broken_rule("eventType")
+    message = f"eventType '{event_type}' is not in this app's whitelist; an operator can allow it for the app."
+    return RowError("forbidden_event_type", message, "eventType")
+
+
 def actor_error(actor: Actor) -> RowError | None:
     """Somebody must be named, and no junk beside it: a sender's `String(undefined)` would gather strangers."""
-    identifiers = (
-        ("actor.workerId", actor.worker_id),
-        ("actor.externalId", actor.external_id),
-        ("actor.email", actor.email),
-    )
-    named = 0
-    for field, value in identifiers:
-        if value is UNSET:
-            continue
-        named += 1
-        if str(value).strip().lower() in _JUNK:
-            return invalid(f"{field} is {value!r}, which identifies nobody; leave it out or send a real id.", field)
-    if not named:
+    worker_id, external_id, email = actor.worker_id, actor.external_id, actor.email
+    if external_id is not UNSET and _is_junk(external_id):
+        return _junk("actor.externalId", external_id)
+    if worker_id is not UNSET and _is_junk(worker_id):
+        return _junk("actor.workerId", worker_id)
+    if email is not UNSET:
+        if _is_junk(email):
+            return _junk("actor.email", email)
+        if not 0 < email.find("@") < len(email.strip()) - 1:
+            return invalid("actor.email is not an email address.", "actor.email")
+    elif external_id is UNSET and worker_id is UNSET:
         return invalid("actor names nobody; send at least one of workerId, externalId and email.", "actor")
-    if actor.email is not UNSET and not 0 < actor.email.find("@") < len(actor.email.strip()) - 1:
-        return invalid("actor.email is not an email address.", "actor.email")
     return None
+
+
+def _is_junk(identifier: str) -> bool:
+    return identifier.strip().lower() in _JUNK
+
+
+def _junk(field: str, value: str) -> RowError:
+    return invalid(f"{field} is {value!r}, which identifies nobody; leave it out or send a real id.", field)
 
 
 def client_id_error(client_id: str) -> RowError | None:
     """Printable, and no junk: a sender's `String(undefined)` would make one event of many."""
-    if not client_id.isprintable() or client_id.strip().lower() in _JUNK:
+    if not client_id.isprintable() or _is_junk(client_id):
         return invalid(f"id is {client_id!r}, which names no event; leave it out or send your own id of it.", "id")
     return None
 
 
-def timestamp_error(timestamp: Timestamp | msgspec.UnsetType, latest: datetime) -> RowError | None:
+def timestamp_error(timestamp: datetime, latest: datetime) -> RowError | None:
     """At most an hour ahead of the time of receipt, and representable."""
-    if timestamp is UNSET:
-        return None
     if timestamp > latest:
         message = "timestamp is more than an hour ahead of the time of receipt; check the sender's clock and offset."
         return invalid(message, "timestamp")
@@ -70,7 +96,7 @@ def timestamp_error(timestamp: Timestamp | msgspec.UnsetType, latest: datetime) 
     return None
 
 
-def metadata_error(metadata: bytes) -> RowError | None:
+def metadata_error(metadata: bytes, suspicions: Suspicions) -> RowError | None:
     """An object within the limits of size, depth and numbers."""
     if not metadata.startswith(b"{"):
         return invalid("metadata is not a JSON object; leave it out or send an object.", "metadata")
@@ -79,7 +105,7 @@ def metadata_error(metadata: bytes) -> RowError | None:
         return invalid(message, "metadata")
     if metadata.count(b"{") + metadata.count(b"[") > MAX_DEPTH and _depth(metadata) > MAX_DEPTH:
         return invalid(f"metadata is nested deeper than {MAX_DEPTH} levels; flatten it.", "metadata")
-    return _number_error(metadata, "metadata")
+    return _number_error(metadata, "metadata") if suspicions.numbers else None
 
 
 def _depth(text: bytes) -> int:
@@ -93,10 +119,15 @@ def _depth(text: bytes) -> int:
     return deepest
 
 
-def _number_error(text: bytes, field: str) -> RowError | None:
-    """Numbers that JSONB cannot hold, or only at great cost; looked for only where the bytes could spell one."""
+def _may_hold_bad_number(text: bytes) -> bool:
+    """Whether the bytes could spell a number of too many digits, or with an exponent of three digits or more."""
     zeros = text.translate(_TO_ZERO, b"+-.")
-    if b"0e000" not in zeros and (len(zeros) <= MAX_DIGITS or b"0" * (MAX_DIGITS + 1) not in zeros):
+    return b"0e000" in zeros or (len(zeros) > MAX_DIGITS and b"0" * (MAX_DIGITS + 1) in zeros)
+
+
+def _number_error(text: bytes, field: str) -> RowError | None:
+    """Numbers that JSONB cannot hold, or only at great cost."""
+    if not _may_hold_bad_number(text):
         return None
     for match in _NUMBER.finditer(_STRING.sub(b"", text)):
         whole, fraction, exponent = match.groups(b"")
@@ -149,9 +180,14 @@ def undecodable(error: Exception, field: str = "") -> RowError:
     if missing := re.search(r"missing required field `(\w+)`", text):
         field = f"{field}.{missing[1]}" if field else missing[1]
         return invalid(f"{field} is missing.", field)
-    if rule := _RULES.get(field):
-        return invalid(f"{field} must be {rule}.", field)
+    if field in _RULES:
+        return broken_rule(field)
     return invalid(f"{field or 'The row'}: {text}.", field or None)
+
+
+def broken_rule(field: str) -> RowError:
+    """A field that does not have the form it must have."""
+    return invalid(f"{field} must be {_RULES[field]}.", field)
 
 
 _RULES = {

@@ -1,54 +1,26 @@
 """The commands that read the read models, through the real `wepeople`."""
 
-import asyncio
-import json
-import os
-import sysconfig
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.fresh import Fresh, Template, fresh_system
 from tests.support.projecting import Projecting, running_projector
+from tests.support.shell import Result
+from tests.support.shell import wepeople as run_wepeople
 from tests.support.stored import RECEIVED_AT_US, envelope, founded, imported, raw
 from wepeople_contracts.ids import new_id, worker_id
 from wepeople_embedded.ports import free_port
 
-WEPEOPLE = Path(sysconfig.get_path("scripts")) / "wepeople"
 ORG, OTHER_ORG = new_id("org"), new_id("org")
 ALEX = worker_id(founded(ORG).salt, "externalId", "app_1", "eng-17")
 METADATA = '{"tags": ["[red]", "[bold]x"]}'
 METRICS = b'{"waiting": 5, "active": 2}'
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        assert self.code == 0, self.stderr
-        return json.loads(self.stdout)
-
-
 async def wepeople(fresh: Fresh, *arguments: str, **environment: str) -> Result:
     """Run a command as the operator of the fresh system."""
-    addresses = {"WEPEOPLE_NATS_URL": fresh.nats_url, "WEPEOPLE_POSTGRES_DSN": fresh.dsn("operator")}
-    process = await asyncio.create_subprocess_exec(
-        WEPEOPLE,
-        *arguments,
-        env=os.environ | addresses | environment,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(30):
-        stdout, stderr = await process.communicate()
-    return Result(process.returncode or 0, stdout.decode(), stderr.decode())
+    return await run_wepeople(fresh.nats_url, fresh.dsn("operator"), *arguments, **environment)
 
 
 def event(metadata: str = "{}", **actor: str) -> bytes:

@@ -7,6 +7,7 @@ from wepeople_chassis.stream import StreamError
 from wepeople_projector.reading import find_org, find_worker, read_models, rows
 from wepeople_projector.status import collect_status
 
+CONFLICT_COLUMNS = ("found_at", "reason", "kind", "value", "worker_id", "other_worker_id")
 WORKER_COLUMNS = ("worker_id", "name", "emails", "external_ids", "connections", "in_directory", "first_seen_at")
 TIMELINE_COLUMNS = ("occurred_at", "connection", "event_type", "category", "duration", "metadata_raw")
 SNAPSHOT_COLUMNS = ("connection", "snapshot_type", "observed_at", "metrics")
@@ -20,6 +21,17 @@ def list_workers(org: str, as_json: bool) -> None:
             org_id = await find_org(models, org)
             found = await rows(models, "workers_of_org", org_id=org_id)
         show(found, columns=WORKER_COLUMNS, as_json=as_json, empty=f"Nobody is known in {org} yet.")
+
+    run(work)
+
+
+def list_conflicts(org: str, as_json: bool) -> None:
+    """Where identifiers of an org disagreed."""
+
+    async def work(operator: Operator) -> None:
+        async with read_models(operator) as models:
+            found = await rows(models, "conflicts", org_id=await find_org(models, org))
+        show(found, columns=CONFLICT_COLUMNS, as_json=as_json, empty=f"No identifiers in {org} ever disagreed.")
 
     run(work)
 

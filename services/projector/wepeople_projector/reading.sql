@@ -43,3 +43,42 @@ SELECT partition, sequence FROM live_v1.checkpoint ORDER BY partition
 
 -- name: parked
 SELECT count(*) AS messages FROM live_v1.parked
+
+-- name: conflicts
+SELECT found_at, reason, kind, value, worker_id, other_worker_id, scope, sequence, org_id
+FROM live_v1.identity_conflicts
+WHERE org_id = %(org_id)s
+ORDER BY sequence, worker_id, reason, kind, scope, value
+
+-- name: rejects
+SELECT received_at, connection, request_id, row_index, code, field, message, retryable, raw, sequence, kept_until,
+       org_id, app_id
+FROM live.rejects
+WHERE (%(org_id)s::text IS NULL OR org_id = %(org_id)s) AND (%(app)s::text IS NULL OR connection = %(app)s)
+  AND (%(code)s::text IS NULL OR code = %(code)s)
+ORDER BY sequence DESC, row_index
+LIMIT %(limit)s
+
+-- name: rejects_of_request
+SELECT rejects.row_index, rejects.code, rejects.field, rejects.message, rejects.retryable, rejects.raw, requests.kind,
+       rejects.request_id, rejects.org_id, rejects.app_id, rejects.connection, rejects.sequence, rejects.received_at,
+       rejects.kept_until
+FROM live.rejects JOIN live.requests USING (request_id)
+WHERE request_id = %(request_id)s
+ORDER BY row_index
+
+-- name: request
+SELECT request_id, org_id, app_id, connection, kind, sequence, received_at, projected_at, accepted, rejected
+FROM live.requests
+WHERE request_id = %(request_id)s
+
+-- name: events
+SELECT event_id, request_id, row_index, worker_id FROM live.timeline WHERE event_id = ANY (%(event_ids)s::text[])
+
+-- name: parked_request
+SELECT sequence, reason, data
+FROM live_v1.parked
+WHERE row_index = -1 AND position(convert_to(%(request_id)s, 'UTF8') IN data) > 0
+
+-- name: parked_rows
+SELECT row_index, reason FROM live_v1.parked WHERE sequence = %(sequence)s

@@ -1,0 +1,41 @@
+"""The real `wepeople` command, as an operator types it."""
+
+import asyncio
+import json
+import os
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+WEPEOPLE = Path(sysconfig.get_path("scripts")) / "wepeople"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a command ended, and what it printed."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> Any:
+        """The output of a command that succeeded."""
+        assert self.code == 0, self.stderr
+        return json.loads(self.stdout)
+
+
+async def wepeople(nats_url: str, operator_dsn: str, *arguments: str, **environment: str) -> Result:
+    """Run a command as the operator of a system."""
+    addresses = {"WEPEOPLE_NATS_URL": nats_url, "WEPEOPLE_POSTGRES_DSN": operator_dsn}
+    process = await asyncio.create_subprocess_exec(
+        WEPEOPLE,
+        *arguments,
+        env=os.environ | addresses | environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        stdout, stderr = await process.communicate()
+    return Result(process.returncode or 0, stdout.decode(), stderr.decode())

@@ -2,12 +2,13 @@
 
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from wepeople_gateway.errors import MalformedBody
-from wepeople_gateway.ingest.decode import check_snapshot, disguise_lone_surrogates, lone_surrogates, split_events
+from wepeople_gateway.ingest.decode import check_snapshot, disguise_lone_surrogates, has_nul_escape, split_events
 
 
 def test_rows_come_out_byte_for_byte() -> None:
@@ -33,6 +34,8 @@ def test_rows_come_out_byte_for_byte() -> None:
         (b"null", "must be"),
         (b'{"events":[]}', "0 rows"),
         (b'{"events":[' + b",".join([b"1"] * 501) + b"]}", "501 rows"),
+        (b'{"events":[' + b",".join([b"1"] * 1_000_000) + b"]}", "more than 500 rows"),
+        (b'{"events":{"a":"' + b"x" * 100_000 + b'"}}', "must be"),
         (b'{"events":["\\ud83d", NaN]}', "not JSON"),
     ],
 )
@@ -60,11 +63,22 @@ def test_a_disguise_can_be_taken_off(text: str) -> None:
     body = json.dumps(text).encode()
     disguised, marker = disguise_lone_surrogates(body)
     assert disguised.replace(marker, b"\\u") == body
-    assert not lone_surrogates(disguised)
+    msgspec.json.decode(disguised)
 
 
 def test_a_snapshot_is_its_own_row() -> None:
     assert check_snapshot(b' \n{"a": "\\ud83d"} ') == b'{"a": "\\ud83d"}'
+
+
+@pytest.mark.parametrize("count", [1, 499, 500])
+def test_the_rows_of_a_large_body_are_all_found(count: int) -> None:
+    rows = [b'{"a":"%s"}' % (b"x" * 16_000)] * count
+    assert split_events(b'{"events":[' + b",".join(rows) + b"]}") == rows
+
+
+@given(_TEXT, st.booleans())
+def test_nul_is_found_where_json_means_it(text: str, nul: bool) -> None:
+    assert has_nul_escape(json.dumps(text + ("\0" if nul else "\\u0000")).encode()) == nul
 
 
 @pytest.mark.parametrize("body", [b"[]", b"1", b"null", b"{", b"\xff", b""])

@@ -33,7 +33,7 @@ from wepeople_contracts.operators import (
     OrgList,
 )
 from wepeople_contracts.subjects import NO_APP, STREAM, STREAM_SUBJECTS, ingest_subject
-from wepeople_provision.stream import provision_stream
+from wepeople_provision.stream import provision_streams
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ async def test_no_key_is_issued_while_its_app_is_not_in_the_stream(auth: Auth, f
         )
     error = await refusal(auth.key(app))
     assert error.code == "unavailable"
-    await provision_stream(auth.connection)
+    await provision_streams(auth.connection)
     await until(lambda: _is_empty(fresh))
     key = await auth.key(app)
     assert (await auth.authenticate(key.token)).app_id == app.app_id

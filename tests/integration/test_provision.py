@@ -23,7 +23,7 @@ from wepeople_provision.errors import ProvisionError
 from wepeople_provision.provision import provision, provision_database
 from wepeople_provision.readers import create_reader
 from wepeople_provision.schemas import SchemaFile
-from wepeople_provision.stream import provision_stream
+from wepeople_provision.stream import provision_streams
 
 NOTES = SchemaFile(
     "auth", "900_notes.sql", "CREATE TABLE auth.notes (note text); INSERT INTO auth.notes VALUES ('{%s}')"
@@ -92,7 +92,7 @@ async def test_a_service_cannot_touch_another_services_schema(fresh: Fresh) -> N
 async def test_wrong_stream_settings_are_corrected_and_no_message_is_lost(nats: Client) -> None:
     await nats.jetstream().publish("ingest.0.org_1.app_1.events", b"kept")
     await nats.jetstream().update_stream(StreamConfig(name="INGEST", subjects=["ingest.>"], max_msg_size=1000))
-    done = await provision_stream(nats)
+    done = await provision_streams(nats)
     assert 'stream INGEST: subjects ["ingest.>"] -> ["ingest.*.*.*.*"]' in done
     info = await nats.jetstream().stream_info("INGEST")
     assert (info.state.messages, info.config.duplicate_window, info.config.max_msg_size) == (1, 600.0, 12 * 1024 * 1024)
@@ -103,7 +103,7 @@ async def test_a_setting_that_cannot_change_is_named_and_the_stream_stays(nats: 
     await nats.jetstream().add_stream(StreamConfig(name="INGEST", subjects=["ingest.*.*.*.*"], deny_purge=True))
     await nats.jetstream().publish("ingest.0.org_1.app_1.events", b"kept")
     with pytest.raises(ProvisionError, match="deny_purge true -> false"):
-        await provision_stream(nats)
+        await provision_streams(nats)
     assert (await nats.jetstream().stream_info("INGEST")).state.messages == 1
 
 

@@ -1,8 +1,6 @@
 """What quota knows outlives its process: killed, stopped, or replaced by another."""
 
 import asyncio
-import os
-import signal
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -22,11 +20,10 @@ from wepeople_chassis.rpc import Unavailable
 from wepeople_chassis.stream import stream_state
 from wepeople_contracts.quota import Granted, Seen
 from wepeople_embedded.services import ServiceProcess
-from wepeople_quota.count import Position, Snapshot
+from wepeople_quota.count import ChargedIds, Position, Snapshot, digest
 from wepeople_quota.fold import Fold
 from wepeople_quota.ledger import Ledger
-from wepeople_quota.ownership import take
-from wepeople_quota.store import Store
+from wepeople_quota.store import DatabaseWentBack, Fenced, Store
 
 NEVER = {"WEPEOPLE_SAVE_SECONDS": "3600"}
 
@@ -210,22 +207,6 @@ async def test_months_are_counted_apart(quota: Quota) -> None:
     assert rows == [("2020-01", 5), (this_period(), 2)]
 
 
-async def test_a_forgotten_process_stops_and_writes_nothing_once_another_took_over(quota: Quota) -> None:
-    old = await quota.start({"WEPEOPLE_SAVE_SECONDS": "0.5"})
-    os.kill(old.child.pid, signal.SIGSTOP)
-    await store(quota.ask.connection, charged(7))
-    new = await quota.start(NEVER)
-    os.kill(old.child.pid, signal.SIGCONT)
-    assert await old.child.wait(10) == 1
-    assert "another quota process took over after epoch 1" in "\n".join(old.child.log_tail())
-    assert await quota.rows("SELECT units FROM quota.usage") == []
-    granted = await quota.ask.reserve(new_message_id())
-    assert isinstance(granted, Granted)
-    assert granted.epoch == 2
-    await new.stop()
-    assert await quota.rows("SELECT units FROM quota.usage") == [(7,)]
-
-
 async def test_a_stream_made_anew_under_the_count_stops_quota_with_one_line(quota: Quota) -> None:
     process = await quota.start()
     await store(quota.ask.connection, charged(7))
@@ -248,15 +229,61 @@ async def test_another_message_at_the_saved_position_stops_quota(quota: Quota) -
     assert "is not the one that was counted there" in process.child.log_tail()[-1]
 
 
-async def test_totals_are_never_saved_without_the_position_they_belong_to(quota: Quota) -> None:
+@pytest.fixture
+async def tables(quota: Quota) -> AsyncIterator[Store]:
     pool = make_pool(quota.fresh.dsn("quota"), "test")
     await pool.open()
-    store_of_owner = Store(pool, await take(pool))
+    yield Store(pool)
+    await pool.close()
+
+
+def snapshot(sequence: int, units: int, *, after: int = 0) -> Snapshot:
+    charged_ids = [ChargedIds(n, ORG, this_period(), digest(f"evt_{n}")) for n in range(after + 1, sequence + 1)]
+    position = Position(sequence, f"m{sequence}", time.time_ns())
+    return Snapshot(position, after, {(ORG, this_period(), "custom:ci"): units}, charged_ids)
+
+
+async def test_totals_are_never_saved_without_the_position_they_belong_to(quota: Quota, tables: Store) -> None:
     await quota.execute("ALTER TABLE quota.checkpoint ADD CONSTRAINT refuses CHECK (sequence < 5)")
     with pytest.raises(CheckViolation):
-        await store_of_owner.save("now", Snapshot(Position(5, "e", 0), {(ORG, this_period(), "custom:ci"): 5}))
-    await pool.close()
+        await tables.save(1, "now", snapshot(5, 5))
     assert await quota.rows("SELECT * FROM quota.usage") == []
+    assert await quota.rows("SELECT * FROM quota.charged_ids") == []
+
+
+async def test_an_owner_of_an_earlier_epoch_writes_nothing(tables: Store) -> None:
+    await tables.save(2, "now", snapshot(5, 5))
+    with pytest.raises(Fenced):
+        await tables.save(1, "now", snapshot(9, 9))
+    saved = await tables.load()
+    assert saved is not None
+    assert (saved.epoch, saved.position.sequence, list(saved.units.values())) == (2, 5, [5])
+
+
+async def test_a_new_owner_that_is_behind_what_was_saved_writes_nothing_and_learns_how_far_that_is(
+    tables: Store,
+) -> None:
+    await tables.save(1, "now", snapshot(9, 9))
+    assert (await tables.save(2, "now", snapshot(5, 5))).sequence == 9
+    saved = await tables.load()
+    assert saved is not None
+    assert (saved.epoch, saved.position.sequence, list(saved.units.values())) == (1, 9, [9])
+
+
+async def test_charged_ids_are_saved_once_although_a_snapshot_holds_them_again(tables: Store) -> None:
+    await tables.save(1, "now", snapshot(5, 5))
+    await tables.save(2, "now", snapshot(9, 9))
+    saved = await tables.load()
+    assert saved is not None
+    assert b"".join(block.digests for block in saved.charged) == b"".join(digest(f"evt_{n}") for n in range(1, 10))
+
+
+async def test_a_database_that_lost_what_it_had_confirmed_is_not_built_upon(tables: Store) -> None:
+    await tables.save(1, "now", snapshot(5, 5))
+    with pytest.raises(DatabaseWentBack):
+        await tables.save(1, "now", snapshot(9, 9, after=7))
+    with pytest.raises(DatabaseWentBack):
+        await tables.position(7)
 
 
 async def test_reservations_expire_once_the_stream_was_read_past_their_lease(fresh: Fresh) -> None:

@@ -10,12 +10,12 @@ from psycopg import AsyncConnection, sql
 
 from tests.support.servers import Servers
 from wepeople_chassis.broker import connect
-from wepeople_contracts.subjects import STREAM
+from wepeople_contracts.subjects import LEASE_STREAM, STREAM
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.provision import provision_database
 from wepeople_provision.roles import LOGIN_ROLES, grant_on_database
 from wepeople_provision.schemas import installed_files
-from wepeople_provision.stream import provision_stream
+from wepeople_provision.stream import provision_streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,12 @@ async def fresh_database(template: Template) -> AsyncIterator[str]:
 
 
 async def renew_stream(connection: Client) -> None:
-    """Delete the stream and provision it: sequences start at 1 again, and no message id is remembered."""
-    await connection.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout=10)
-    await provision_stream(connection)
+    """Delete the stream and provision it: sequences start at 1 again, and no message id is remembered; nobody holds
+    quota's lease, whatever became of an earlier test's processes.
+    """
+    for name in (STREAM, LEASE_STREAM):
+        await connection.request(f"$JS.API.STREAM.DELETE.{name}", b"", timeout=10)
+    await provision_streams(connection)
 
 
 @asynccontextmanager

@@ -403,7 +403,7 @@ def test_a_snapshot_holds_what_is_not_known_to_be_saved() -> None:
     assert second.units == {("one", MONTH, "custom:ci"): 4, ("two", MONTH, "custom:ci"): 2}
     assert second.charged == [ChargedIds(3, "one", MONTH, digest("s"))]
     ledger.count.saved(second.position)
-    assert ledger.count.snapshot() == Snapshot(Position(3, "c", APRIL_NS))
+    assert ledger.count.snapshot() == Snapshot(Position(3, "c", APRIL_NS), after=3)
 
 
 def test_months_that_can_no_longer_change_leave_memory_once_they_are_saved() -> None:

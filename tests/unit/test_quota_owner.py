@@ -25,10 +25,10 @@ def request(message_id: str | None, units: int = 1, **changed: Any) -> Reserve:
 class TestVerdict:
     def setup_method(self) -> None:
         self.ledger = Ledger(reservation_seconds=30, remember_seconds=600)
-        self.owner = Owner(self.ledger, Windows(), epoch=7)
+        self.owner = Owner(self.ledger, Windows())
 
     def ask(self, message_id: str | None, units: int = 1, now: Now | None = None, **changed: Any) -> Any:
-        return self.owner.decide(request(message_id, units, **changed), now or moment()).verdict
+        return self.owner.decide(request(message_id, units, **changed), now or moment(), epoch=7).verdict
 
     def fold(self, message_id: str, units: int, sequence: int = 1) -> None:
         head = EnvelopeHead(

@@ -9,7 +9,7 @@ from wepeople_chassis.broker import BROKER_DOWN, connect
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.roles import grant_on_database, provision_roles
 from wepeople_provision.schemas import SchemaFile, installed_files, provision_schemas
-from wepeople_provision.stream import provision_stream
+from wepeople_provision.stream import provision_streams
 
 ADVISORY_LOCK = 0x77657065  # "wepe"
 NATS_SECONDS = 30.0
@@ -38,12 +38,12 @@ async def provision_database(admin_dsn: str, passwords: Mapping[str, str], files
 
 
 async def provision_nats(nats_url: str) -> list[str]:
-    """The stream; the server's own consistency needs no lock around it."""
+    """The stream and the bucket; the server's own consistency needs no lock around it."""
     try:
         async with asyncio.timeout(NATS_SECONDS):
             connection = await connect(nats_url, "wepeople-provision")
             try:
-                return await provision_stream(connection)
+                return await provision_streams(connection)
             finally:
                 await connection.close()
     except TimeoutError as error:

@@ -1,4 +1,4 @@
-"""The stream INGEST: made once, its settings kept right, its messages never touched."""
+"""The stream INGEST and the bucket of quota's lease: made once, settings kept right, messages never touched."""
 
 import json
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from wepeople_contracts.subjects import STREAM, STREAM_SUBJECTS
+from wepeople_contracts.subjects import LEASE_BUCKET, LEASE_STREAM, STREAM, STREAM_SUBJECTS
 from wepeople_provision.errors import ProvisionError
 
 MAX_MESSAGE_BYTES = 12 * 1024 * 1024
@@ -32,8 +32,22 @@ SETTINGS: dict[str, Any] = {
 }
 """What holds for every deployment; no limit among them deletes a message."""
 
+BUCKET_SETTINGS: dict[str, Any] = {
+    "name": LEASE_STREAM,
+    "subjects": [f"$KV.{LEASE_BUCKET}.>"],
+    "storage": "file",
+    "retention": "limits",
+    "discard": "new",
+    "max_msgs_per_subject": 1,
+    "max_age": 0,
+    "deny_delete": True,
+    "allow_rollup_hdrs": True,
+    "allow_direct": False,
+}
+"""A key-value bucket is a stream with these settings. Nothing in it ever expires: the lease is what its holder says."""
+
 NUMBER_OF_REPLICAS = 1
-"""For a new stream only: how many copies a running one has is its operator's decision."""
+"""For a new stream only: how many copies a running one has is its operator's decision, and the bucket has as many."""
 
 FIXED = frozenset({"storage", "retention", "deny_delete", "deny_purge"})
 """What the server does not let a stream change, at least in one direction."""
@@ -60,16 +74,16 @@ class StreamPlan:
     differences: list[Difference] = field(default_factory=list)
 
 
-def plan_stream(existing: dict[str, Any] | None) -> StreamPlan:
+def plan_stream(existing: dict[str, Any] | None, settings: dict[str, Any] = SETTINGS) -> StreamPlan:
     """Decide from the configuration that the server has (None: no such stream); settings not ours stay as they are."""
     if existing is None:
-        return StreamPlan(create=SETTINGS | {"num_replicas": NUMBER_OF_REPLICAS})
+        return StreamPlan(create={"num_replicas": NUMBER_OF_REPLICAS} | settings)
     differences = [
         Difference(name, existing.get(name, _absent(wanted)), wanted)
-        for name, wanted in SETTINGS.items()
+        for name, wanted in settings.items()
         if existing.get(name, _absent(wanted)) != wanted
     ]
-    return StreamPlan(update=existing | SETTINGS if differences else None, differences=differences)
+    return StreamPlan(update=existing | settings if differences else None, differences=differences)
 
 
 def _absent(wanted: Any) -> Any:
@@ -77,20 +91,29 @@ def _absent(wanted: Any) -> Any:
     return type(wanted)() if isinstance(wanted, bool | int) else None
 
 
-async def provision_stream(connection: Client) -> list[str]:
-    """Carry the plan out; what was done, in words. `ProvisionError` when the server refuses."""
-    info = await _api(connection, "INFO", None)
-    plan = plan_stream(info["config"] if info else None)
+async def provision_streams(connection: Client) -> list[str]:
+    """The stream, and the bucket with as many copies; what was done, in words. `ProvisionError` when it is refused."""
+    done = await _provision(connection, SETTINGS)
+    stream = await _api(connection, "INFO", STREAM, None)
+    replicas = stream["config"]["num_replicas"] if stream else NUMBER_OF_REPLICAS
+    return done + await _provision(connection, BUCKET_SETTINGS | {"num_replicas": replicas})
+
+
+async def _provision(connection: Client, settings: dict[str, Any]) -> list[str]:
+    """Carry the plan for one stream out."""
+    name = settings["name"]
+    info = await _api(connection, "INFO", name, None)
+    plan = plan_stream(info["config"] if info else None, settings)
     if plan.create is not None:
-        await _api(connection, "CREATE", plan.create)
-        return [f"stream {STREAM}: created"]
+        await _api(connection, "CREATE", name, plan.create)
+        return [f"stream {name}: created"]
     if plan.update is not None:
         try:
-            await _api(connection, "UPDATE", plan.update)
+            await _api(connection, "UPDATE", name, plan.update)
         except ProvisionError as error:
             raise ProvisionError(_refusal(plan.differences, error)) from error
-        return [f"stream {STREAM}: {difference}" for difference in plan.differences]
-    return [f"stream {STREAM}: as it should be"]
+        return [f"stream {name}: {difference}" for difference in plan.differences]
+    return [f"stream {name}: as it should be"]
 
 
 def _refusal(differences: list[Difference], error: ProvisionError) -> str:
@@ -102,14 +125,14 @@ def _refusal(differences: list[Difference], error: ProvisionError) -> str:
     )
 
 
-async def _api(connection: Client, verb: str, body: dict[str, Any] | None) -> dict[str, Any] | None:
+async def _api(connection: Client, verb: str, name: str, body: dict[str, Any] | None) -> dict[str, Any] | None:
     """One call of JetStream's API; None when there is no such stream."""
     payload = b"" if body is None else json.dumps(body).encode()
-    message = await connection.request(f"$JS.API.STREAM.{verb}.{STREAM}", payload, timeout=_API_SECONDS)
+    message = await connection.request(f"$JS.API.STREAM.{verb}.{name}", payload, timeout=_API_SECONDS)
     reply: dict[str, Any] = json.loads(message.data)
     error = reply.get("error")
     if error is None:
         return reply
     if error.get("err_code") == _NOT_FOUND:
         return None
-    raise ProvisionError(f"NATS refused to {verb.lower()} the stream {STREAM}: {error.get('description')}.")
+    raise ProvisionError(f"NATS refused to {verb.lower()} the stream {name}: {error.get('description')}.")

@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import os
+import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -15,15 +17,17 @@ from wepeople_chassis.broker import BROKER_DOWN, close, connect, serve_ready, wa
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.postgres import Pool, make_pool
 from wepeople_chassis.rpc_server import make_broker
-from wepeople_chassis.stream import check_position, stream_state
+from wepeople_chassis.stream import StreamError, check_position, stream_state
+from wepeople_quota.bucket import Bucket
 from wepeople_quota.fold import Fold
+from wepeople_quota.lease import Lease
 from wepeople_quota.ledger import Ledger
 from wepeople_quota.owner import Owner
-from wepeople_quota.ownership import take
+from wepeople_quota.ownership import Ownership
 from wepeople_quota.saving import Saving
-from wepeople_quota.serve import now, subscribe
+from wepeople_quota.serve import Desk, now
 from wepeople_quota.settings import QuotaSettings
-from wepeople_quota.store import Store
+from wepeople_quota.store import Fenced, Store
 from wepeople_quota.window import Windows
 
 log = get_logger(__name__)
@@ -37,7 +41,7 @@ T = TypeVar("T")
 
 
 async def serve(settings: QuotaSettings) -> None:
-    """Run until a stop signal; `StreamError` or `Fenced` when it must not go on."""
+    """Run until a stop signal; `StreamError`, `Fenced` or `DatabaseWentBack` when it must not go on."""
     configure_logging("quota", settings.log_level)
     working = asyncio.create_task(_connect_and_work(settings))
     stopping = asyncio.create_task(wait_for_stop_signal())
@@ -68,11 +72,9 @@ async def _connect_and_work(settings: QuotaSettings) -> None:
 
 
 async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None:
-    epoch = await _patiently(lambda: take(pool))
-    store = Store(pool, epoch)
+    store = Store(pool)
     saved = await _patiently(store.load)
     stream = await _patiently(lambda: stream_state(connection))
-    # For so long the same message id is the same request.
     remember_seconds = stream.duplicate_window_seconds
     ledger = Ledger(reservation_seconds=settings.reservation_seconds, remember_seconds=remember_seconds)
     fold = Fold(connection, ledger, stream)
@@ -80,31 +82,77 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None
         check_position(stream, after=saved.position.sequence, identity=saved.identity)
         ledger.count.restore(saved.position, saved.units, saved.charged)
         await _patiently(lambda: fold.recall(remember_seconds=remember_seconds))
-    log.info("owner", epoch=epoch, after=ledger.position.sequence, until=stream.last_sequence)
+    log.info("standby", after=ledger.position.sequence, until=stream.last_sequence)
     windows = Windows()
     broker = make_broker(settings.nats_url, "quota-rpc", apply_types=False)
-    subscribe(broker, Owner(ledger, windows, epoch))
-    saving = Saving(store, ledger, stream.created)
-    try:
-        await asyncio.gather(
-            fold.follow(), saving.keep(settings.save_seconds), _answer(broker, fold.caught_up), _sweep(windows)
-        )
-    except asyncio.CancelledError:
-        await _stop_answering(broker)
-        await saving.once()
-        raise
-
-
-async def _answer(broker: NatsBroker, caught_up: asyncio.Event) -> None:
-    await caught_up.wait()
-    # What was built so far is never garbage: a collection must not walk through it while a verdict waits.
-    gc.freeze()
-    connection = await broker.connect()
+    # The lease lives on the connection that brings the requests: whoever cannot be asked loses it.
+    rpc = await broker.connect()
     await broker.start()
+    lease = Lease(Bucket(rpc), _unique_name(), above_epoch=saved.epoch if saved else 0)
+    desk = Desk(broker, Owner(ledger, windows), lease)
+    ownership = Ownership(rpc, lease, fold, ledger, desk)
+    saving = Saving(store, ledger.count, lease, stream.created)
+
+    async def answer() -> None:
+        await fold.reach(stream.last_sequence)
+        # What was built so far is never garbage: a collection must not walk through it while a verdict waits.
+        gc.freeze()
+        await ownership.live()
+
+    tasks = [
+        asyncio.create_task(part)
+        for part in (
+            fold.follow(),
+            answer(),
+            _say_ready(rpc, lease),
+            saving.keep(settings.save_seconds),
+            _sweep(windows),
+        )
+    ]
+    try:
+        await _first_failure(tasks)
+    except asyncio.CancelledError:
+        # The fold goes on while the last requests in flight are stored.
+        await _leave(lease, ownership, saving)
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await _stop(broker)
+
+
+async def _say_ready(connection: Client, lease: Lease) -> None:
+    """A standby is ready too, if the owner lives."""
+    await lease.somebody_answers.wait()
     await serve_ready(connection, "quota")
 
 
-async def _stop_answering(broker: NatsBroker) -> None:
+async def _first_failure(tasks: list[asyncio.Task[None]]) -> None:
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    for task in done:
+        task.result()
+
+
+async def _leave(lease: Lease, ownership: Ownership, saving: Saving) -> None:
+    epoch = lease.epoch()
+    if epoch is None:
+        return
+    try:
+        await ownership.hand_over()
+    except (StreamError, *BROKER_DOWN) as error:
+        log.warning("not_handed_over", error=repr(error))
+    try:
+        await saving.once(epoch)
+    except (Fenced, OperationalError) as error:
+        log.warning("not_saved", error=str(error))
+
+
+def _unique_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+async def _stop(broker: NatsBroker) -> None:
     with suppress(*BROKER_DOWN):
         async with asyncio.timeout(_DRAIN_SECONDS):
             await broker.stop()

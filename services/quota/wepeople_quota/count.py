@@ -51,9 +51,13 @@ class ChargedIds:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The fold up to a position, as far as it is not known to be saved: totals in units, and ids newly charged."""
+    """The fold up to a position, as far as it is not known to be saved: totals in units, and ids newly charged.
+
+    Everything up to the sequence `after` is known to be saved.
+    """
 
     position: Position
+    after: int = 0
     units: dict[Account, int] = field(default_factory=dict)
     charged: list[ChargedIds] = field(default_factory=list)
 
@@ -63,6 +67,7 @@ class Count:
 
     def __init__(self) -> None:
         self.position = BEGINNING
+        self.saved_sequence = 0
         self._units: defaultdict[OrgPeriod, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._totals: defaultdict[OrgPeriod, int] = defaultdict(int)
         self._charged: defaultdict[OrgPeriod, set[bytes]] = defaultdict(set)
@@ -105,6 +110,7 @@ class Count:
     def restore(self, position: Position, units: dict[Account, int], charged: Iterable[ChargedIds]) -> None:
         """Begin from what was saved of the months since `oldest_period`."""
         self.position = position
+        self.saved_sequence = position.sequence
         for (org_id, period, connection), used in units.items():
             self._units[org_id, period][connection] = used
             self._totals[org_id, period] += used
@@ -115,10 +121,11 @@ class Count:
     def snapshot(self) -> Snapshot:
         """The fold as it is now, for saving."""
         units = {account: self._units[account[:2]][account[2]] for account in self._changed}
-        return Snapshot(self.position, units, list(self._unsaved))
+        return Snapshot(self.position, self.saved_sequence, units, list(self._unsaved))
 
     def saved(self, position: Position) -> None:
         """Take note that the fold is safe up to a position, and drop the months that can no longer change."""
+        self.saved_sequence = position.sequence
         while self._unsaved and self._unsaved[0].sequence <= position.sequence:
             self._unsaved.popleft()
         self._changed = {a: sequence for a, sequence in self._changed.items() if sequence > position.sequence}

@@ -22,13 +22,20 @@ _CHARGED_KINDS = frozenset({"events", "snapshot"})
 
 
 class Fold:
-    """Brings the ledger to the stream's end as it was at the start (`caught_up`), and keeps it there."""
+    """Keeps the ledger at the stream's end."""
 
     def __init__(self, connection: Client, ledger: Ledger, start: StreamState) -> None:
         self._connection = connection
         self._ledger = ledger
         self._start = start
-        self.caught_up = asyncio.Event()
+        self._through = 0
+        self._moved = asyncio.Event()
+
+    async def reach(self, sequence: int) -> None:
+        """Return once everything up to a sequence is in the ledger."""
+        while self._through < sequence:
+            self._moved.clear()
+            await self._moved.wait()
 
     async def recall(self, *, remember_seconds: float) -> None:
         """Learn again the ids of counted messages that are younger than the duplicate window, from headers alone.
@@ -56,8 +63,8 @@ class Fold:
 
     async def follow(self) -> None:
         """Fold for ever; `StreamError` when the stream cannot be read on."""
-        if self._ledger.position.sequence == self._start.last_sequence:
-            self.caught_up.set()
+        self._through = self._ledger.position.sequence
+        self._moved.set()
         reader = self._reader(after=self._ledger.position.sequence, headers_only=False)
         asked_at_ns = time.time_ns()
         async with aclosing(reader.batches()) as batches:
@@ -71,8 +78,8 @@ class Fold:
                         self._ledger.pass_over(Position(batch.through, "", self._ledger.position.stored_at_ns))
                     # The server found nothing after it was asked, so all that was stored before is here.
                     self._ledger.advance(asked_at_ns)
-                if batch.through >= self._start.last_sequence:
-                    self.caught_up.set()
+                self._through = max(self._through, batch.through)
+                self._moved.set()
                 asked_at_ns = time.time_ns()
 
     def _reader(self, *, after: int, headers_only: bool) -> StreamReader:

@@ -99,6 +99,11 @@ class Ledger:
         """Units used and units reserved."""
         return self.count.total(org_id, period), self._reservations.units(org_id, period)
 
+    @property
+    def has_reservations(self) -> bool:
+        """Whether any request is in flight."""
+        return bool(self._reservations)
+
     # --- the stream ---------------------------------------------------------------------------------------------------
 
     @property

@@ -27,15 +27,17 @@ class Now(NamedTuple):
 
 
 class Owner:
-    """Decides for every org; one lives at a time, and its epoch says which (design §2.5)."""
+    """Decides for every org; whether its process may answer is not its affair.
 
-    def __init__(self, ledger: Ledger, windows: Windows, epoch: int) -> None:
+    A process that takes over begins with empty windows, and knows no reservation of the owner before it.
+    """
+
+    def __init__(self, ledger: Ledger, windows: Windows) -> None:
         self._ledger = ledger
         self._windows = windows
-        self._epoch = epoch
 
-    def decide(self, request: Reserve, now: Now) -> Verdict:
-        """The verdict on one request, which is charged as the verdict says.
+    def decide(self, request: Reserve, now: Now, epoch: int) -> Verdict:
+        """The verdict on one request, which is charged as the verdict says; `epoch` is that of the lease.
 
         A request without a message id can store nothing, so it is granted no units.
         """
@@ -72,7 +74,7 @@ class Owner:
                 units=held.units,
                 known_event_ids=held.known,
                 period=held.period,
-                epoch=self._epoch,
+                epoch=epoch,
                 month_resets_at=month.resets_at,
                 key_window=key_window,
             )

@@ -30,6 +30,9 @@ class Reservations:
         self._units: defaultdict[OrgPeriod, int] = defaultdict(int)
         self._holders: defaultdict[OrgPeriod, dict[bytes, str]] = defaultdict(dict)
 
+    def __len__(self) -> int:
+        return len(self._by_message)
+
     def get(self, message_id: str) -> Reservation | None:
         """What is held for a message id."""
         return self._by_message.get(message_id)

@@ -1,7 +1,14 @@
-"""Quota's subjects on FastStream. `reserve` is asked once for every HTTP request, so it goes the short way."""
+"""Quota's subjects on FastStream. `reserve` is asked once for every HTTP request, so it goes the short way.
+
+No queue group, as nothing may be shared: a standby does not subscribe at all, so that gateways learn at once when
+nobody is there. All answers are sent from here, and only here the lease is looked at: silence is one line.
+"""
 
 import time
-from typing import Any
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
 
 from faststream.nats import NatsBroker, NatsMessage
 from nats.aio.msg import Msg
@@ -10,37 +17,100 @@ from wepeople_chassis.rpc_server import error_reply
 from wepeople_contracts.quota import Release, Reserve, Usage, UsageQuery, Verdict
 from wepeople_contracts.reply import Reply
 from wepeople_contracts.subjects import RELEASE, RESERVE_ALL, USAGE
+from wepeople_quota.lease import Lease
 from wepeople_quota.owner import Now, Owner
 
 _VerdictReply = Reply[Verdict]
 _UsageReply = Reply[Usage]
 
-
-def subscribe(broker: NatsBroker, owner: Owner) -> None:
-    """Serve an owner's subjects; the broker must not apply types. No queue group: two owners must not share."""
-
-    @broker.subscriber(RESERVE_ALL, parser=_bare_message, decoder=_whole_message, no_reply=True)
-    async def reserve(message: Msg) -> None:
-        # Without FastStream's own reply, whose headers cost us a sixth and the gateway their parsing.
-        await message.respond(verdict_reply(owner, message.data))
-
-    @broker.subscriber(RELEASE, decoder=_body, no_reply=True)
-    async def release(body: bytes) -> None:
-        owner.release(Release.model_validate_json(body))
-
-    @broker.subscriber(USAGE, decoder=_body)
-    async def usage(body: bytes) -> bytes:
-        query = UsageQuery.model_validate_json(body)
-        return _UsageReply(ok=owner.usage(query, now())).model_dump_json().encode()
+KEPT_SECONDS = 0.8
+"""A request that waits for the next owner is worth an answer for so long; the gateways ask for a second."""
 
 
-def verdict_reply(owner: Owner, body: bytes) -> bytes:
+_MakeReply = Callable[[Owner, bytes, int], bytes]
+
+
+class _Kept(NamedTuple):
+    arrived: float
+    message: Msg
+    make_reply: _MakeReply
+
+
+class Desk:
+    """Where requests arrive. Between `listen` and `open` it keeps them, then it answers while the lease is held.
+
+    That is how a hand-over loses no request. The broker must be started, and must not apply types.
+    """
+
+    def __init__(
+        self, broker: NatsBroker, owner: Owner, lease: Lease, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._owner = owner
+        self._lease = lease
+        self._clock = clock
+        self._is_open = False
+        self._kept: deque[_Kept] = deque()
+        subscriber = partial(broker.subscriber, parser=_bare_message, decoder=_whole_message, no_reply=True)
+        reserve, usage, release = subscriber(RESERVE_ALL), subscriber(USAGE), subscriber(RELEASE)
+        reserve(self._reserve)
+        usage(self._usage)
+        release(self._release)
+        self._subscribers = (reserve, usage, release)
+
+    async def listen(self) -> None:
+        """Hear requests from now on."""
+        for subscriber in self._subscribers:
+            await subscriber.start()
+
+    async def open(self) -> None:
+        """Answer from now on, first what was kept."""
+        self._is_open = True
+        while self._kept:
+            kept = self._kept.popleft()
+            if kept.arrived > self._clock() - KEPT_SECONDS:
+                await self._ask(kept.message, kept.make_reply)
+
+    async def close(self) -> None:
+        """Answer and hear no more."""
+        self._is_open = False
+        for subscriber in self._subscribers:
+            await subscriber.stop()
+        self._kept.clear()
+
+    async def _reserve(self, message: Msg) -> None:
+        await self._ask(message, verdict_reply)
+
+    async def _usage(self, message: Msg) -> None:
+        await self._ask(message, usage_reply)
+
+    async def _ask(self, message: Msg, make_reply: _MakeReply) -> None:
+        epoch = self._lease.epoch()
+        if not self._is_open:
+            self._kept.append(_Kept(self._clock(), message, make_reply))
+        elif epoch is not None:
+            # Without FastStream's own reply, whose headers cost us a sixth and the gateway their parsing.
+            await message.respond(make_reply(self._owner, message.data, epoch))
+
+    async def _release(self, message: Msg) -> None:
+        self._owner.release(Release.model_validate_json(message.data))
+
+
+def verdict_reply(owner: Owner, body: bytes, epoch: int) -> bytes:
     """The reply to one request to reserve, whatever is wrong with it."""
     try:
-        verdict = owner.decide(Reserve.model_validate_json(body), now())
+        verdict = owner.decide(Reserve.model_validate_json(body), now(), epoch)
     except Exception as error:
         return error_reply(error).model_dump_json().encode()
     return _VerdictReply(ok=verdict).model_dump_json().encode()
+
+
+def usage_reply(owner: Owner, body: bytes, _: int) -> bytes:
+    """The reply to one question what an org has used."""
+    try:
+        usage = owner.usage(UsageQuery.model_validate_json(body), now())
+    except Exception as error:
+        return error_reply(error).model_dump_json().encode()
+    return _UsageReply(ok=usage).model_dump_json().encode()
 
 
 def now() -> Now:
@@ -56,7 +126,3 @@ async def _bare_message(message: Msg) -> NatsMessage:
 
 async def _whole_message(message: NatsMessage) -> Msg:
     return message.raw_message
-
-
-async def _body(message: NatsMessage) -> Any:
-    return message.body

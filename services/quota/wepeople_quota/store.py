@@ -3,18 +3,16 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import LiteralString
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from wepeople_chassis.postgres import Pool
 from wepeople_contracts.subjects import STREAM
-from wepeople_quota.count import Account, ChargedIds, OrgPeriod, Position, Snapshot, oldest_period
-from wepeople_quota.ownership import Fenced
+from wepeople_quota.count import BEGINNING, Account, ChargedIds, OrgPeriod, Position, Snapshot, oldest_period
 
-_HELD = "SELECT 1 FROM quota.ownership WHERE epoch = %s FOR SHARE"
-
-_SAVED = "SELECT sequence FROM quota.checkpoint WHERE stream = %s FOR UPDATE"
+_READ_POSITION = "SELECT sequence, message_id, stored_at_ns, epoch FROM quota.checkpoint WHERE stream = %s"
 
 _READ_CHARGED = "SELECT sequence, org_id, period, digests FROM quota.charged_ids WHERE period >= %s"
 
@@ -30,16 +28,35 @@ SELECT org_id, period, %s, digests FROM unnest(%s::text[], %s::text[], %s::bytea
 """
 
 _WRITE_CHECKPOINT = """
-INSERT INTO quota.checkpoint (stream, identity, sequence, message_id, stored_at_ns) VALUES (%s, %s, %s, %s, %s)
+INSERT INTO quota.checkpoint (stream, identity, sequence, message_id, stored_at_ns, epoch)
+VALUES (%s, %s, %s, %s, %s, %s)
 ON CONFLICT (stream) DO UPDATE SET identity = EXCLUDED.identity, sequence = EXCLUDED.sequence,
-    message_id = EXCLUDED.message_id, stored_at_ns = EXCLUDED.stored_at_ns, saved_at = now()
+    message_id = EXCLUDED.message_id, stored_at_ns = EXCLUDED.stored_at_ns, epoch = EXCLUDED.epoch, saved_at = now()
 """
+
+
+class Fenced(Exception):
+    """A process with a later epoch has saved: nothing was written."""
+
+    def __init__(self, epoch: int, later: int) -> None:
+        super().__init__(f"an owner of epoch {later} has saved, after this one of epoch {epoch}")
+
+
+class DatabaseWentBack(Exception):
+    """The database has lost what it had confirmed: only a process that begins from what it holds can count on."""
+
+    def __init__(self, found: int, after: int) -> None:
+        super().__init__(
+            f"quota.checkpoint stands at {found}, but {after} was saved before; "
+            "start quota again, and it counts on from what the database holds now"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What an owner left: of which stream, up to where, and what can still change of totals and ids."""
+    """What an owner left: its epoch, of which stream, up to where, and what can still change of totals and ids."""
 
+    epoch: int
     identity: str
     position: Position
     units: dict[Account, int]
@@ -47,23 +64,23 @@ class Saved:
 
 
 class Store:
-    """Loads and saves for one owner; `psycopg.Error` as it comes."""
+    """Loads and saves; `psycopg.Error` as it comes."""
 
-    def __init__(self, pool: Pool, epoch: int) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._epoch = epoch
 
     async def load(self) -> Saved | None:
         """What the last owner saved; None when nobody ever did."""
         async with self._pool.connection() as connection:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             cursor = await connection.execute(
-                "SELECT identity, sequence, message_id, stored_at_ns FROM quota.checkpoint WHERE stream = %s", (STREAM,)
+                "SELECT sequence, message_id, stored_at_ns, epoch, identity FROM quota.checkpoint WHERE stream = %s",
+                (STREAM,),
             )
             row = await cursor.fetchone()
             if row is None:
                 return None
-            position = Position(row[1], row[2], row[3])
+            position = Position(row[0], row[1], row[2])
             oldest = (oldest_period(position),)
             cursor = await connection.execute(
                 "SELECT org_id, period, connection, units FROM quota.usage WHERE period >= %s", oldest
@@ -74,25 +91,46 @@ class Store:
                 oldest,
                 binary=True,
             )
-            return Saved(row[0], position, units, [ChargedIds(*r) for r in await cursor.fetchall()])
+            return Saved(row[3], row[4], position, units, [ChargedIds(*r) for r in await cursor.fetchall()])
 
-    async def save(self, identity: str, snapshot: Snapshot) -> None:
-        """Write a snapshot; `Fenced`, and nothing is written, when another process has taken over."""
+    async def position(self, after: int) -> Position:
+        """How far somebody has saved; `DatabaseWentBack` when that is before a sequence that was saved already."""
+        async with self._pool.connection() as connection:
+            position, _ = await _read_position(connection, _READ_POSITION, after)
+            return position
+
+    async def save(self, epoch: int, identity: str, snapshot: Snapshot) -> Position:
+        """Write a snapshot, unless somebody has saved as much; how far the database is then.
+
+        `Fenced` when a later epoch has saved, `DatabaseWentBack` when it holds less than the snapshot builds upon.
+        """
         position = snapshot.position
         async with self._pool.connection() as connection:
-            cursor = await connection.execute(_HELD, (self._epoch,))
-            if await cursor.fetchone() is None:
-                raise Fenced(self._epoch)
-            row = await (await connection.execute(_SAVED, (STREAM,))).fetchone()
+            saved, last_epoch = await _read_position(connection, f"{_READ_POSITION} FOR UPDATE", snapshot.after)
+            if last_epoch > epoch:
+                raise Fenced(epoch, last_epoch)
+            if saved.sequence > position.sequence:
+                return saved
             if snapshot.units:
                 orgs, periods, connections = zip(*snapshot.units, strict=True)
                 units = list(snapshot.units.values())
                 await connection.execute(_WRITE_USAGE, (list(orgs), list(periods), list(connections), units))
-            await _save_charged(connection, position, snapshot.charged, after=row[0] if row else 0)
+            await _save_charged(connection, position, snapshot.charged, after=saved.sequence)
             await connection.execute(
                 _WRITE_CHECKPOINT,
-                (STREAM, identity, position.sequence, position.message_id, position.stored_at_ns),
+                (STREAM, identity, position.sequence, position.message_id, position.stored_at_ns, epoch),
             )
+            return position
+
+
+async def _read_position(
+    connection: AsyncConnection[TupleRow], statement: LiteralString, after: int
+) -> tuple[Position, int]:
+    row = await (await connection.execute(statement, (STREAM,))).fetchone()
+    position, epoch = (Position(row[0], row[1], row[2]), int(row[3])) if row else (BEGINNING, 0)
+    if position.sequence < after:
+        raise DatabaseWentBack(position.sequence, after)
+    return position, epoch
 
 
 async def _save_charged(

@@ -24,6 +24,14 @@ USAGE = "rpc.quota.usage"
 RESERVE_ALL = "rpc.quota.*.reserve"
 """Matches `reserve_subject` of every partition."""
 
+LEASE_BUCKET = "quota-lease"
+LEASE_STREAM = f"KV_{LEASE_BUCKET}"
+LEASE_SUBJECT = f"$KV.{LEASE_BUCKET}.owner"
+"""The one entry of the key-value bucket: which process of quota may answer."""
+
+LEAVING = "fact.quota_leaving"
+"""Where quota's owner says that it is about to stop, so that a standby keeps what comes from now on."""
+
 
 @lru_cache(maxsize=65_536)
 def partition_of(org_id: str) -> int:

@@ -1,0 +1,69 @@
+"""The one entry of the key-value bucket that says whose the lease is, moved only by compare-and-set on its revision.
+
+Spoken to directly: a read asks the stream's leader, which nats-py's own `get` does not, and a write needs no copy of
+the bucket's settings.
+"""
+
+import base64
+import json
+from typing import Any, NamedTuple
+
+from nats.aio.client import Client
+
+from wepeople_chassis.stream import StreamError, jetstream
+from wepeople_contracts.subjects import LEASE_BUCKET, LEASE_STREAM, LEASE_SUBJECT
+
+_WRITE_SECONDS = 1.0
+_NO_STREAM = 10059
+_NO_MESSAGE = 10037
+_WRONG_REVISION = (10071, 10164)
+
+
+class Entry(NamedTuple):
+    """What the bucket holds; `revision` 0: nothing yet. `owner` is empty once an owner gave the lease back."""
+
+    revision: int
+    epoch: int
+    owner: str
+
+
+class Bucket:
+    """Reads and writes the entry; `BROKER_DOWN` when the server is away, `StreamError` when there is no bucket."""
+
+    def __init__(self, connection: Client) -> None:
+        self._connection = connection
+
+    async def read(self) -> Entry:
+        """The entry as the server has it now."""
+        try:
+            reply = await jetstream(self._connection, f"STREAM.MSG.GET.{LEASE_STREAM}", {"last_by_subj": LEASE_SUBJECT})
+        except StreamError as error:
+            if error.err_code == _NO_MESSAGE:
+                return Entry(0, 0, "")
+            if error.err_code == _NO_STREAM:
+                raise StreamError(f"the bucket {LEASE_BUCKET} is missing; run `wepeople provision` first") from error
+            raise
+        message = reply["message"]
+        value = json.loads(base64.b64decode(message["data"]))
+        return Entry(message["seq"], value["epoch"], value["owner"])
+
+    async def replace(self, seen: Entry, epoch: int, owner: str) -> Entry | None:
+        """Write over the entry that was seen; None when another came first.
+
+        After a `TimeoutError` it may be written all the same, even later: only reading it tells.
+        """
+        message = await self._connection.request(
+            LEASE_SUBJECT,
+            json.dumps({"epoch": epoch, "owner": owner}).encode(),
+            timeout=_WRITE_SECONDS,
+            headers={"Nats-Expected-Last-Subject-Sequence": str(seen.revision)},
+        )
+        reply: dict[str, Any] = json.loads(message.data)
+        error = reply.get("error")
+        if error is None:
+            return Entry(reply["seq"], epoch, owner)
+        if error.get("err_code") in _WRONG_REVISION:
+            return None
+        if error.get("code") == 503:  # noqa: PLR2004 - JetStream is starting, or has no leader yet
+            raise TimeoutError(error["description"])
+        raise StreamError(f"{LEASE_SUBJECT}: {error.get('description')}", error.get("err_code"))

@@ -1,0 +1,109 @@
+"""The right to answer: one process has it at a time, and knows by its own monotonic clock when it has no longer.
+
+An owner renews every second, and is silent once its last renewal that succeeded *began* three seconds ago. A standby
+takes the lease when it has watched the entry for three seconds of its own clock and nobody moved it. The entry it
+watched was written after that renewal began, so the old owner is silent before the new one speaks; no two clocks are
+ever compared. Postgres has no part in it.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+
+from wepeople_chassis.broker import BROKER_DOWN
+from wepeople_chassis.logging import get_logger
+from wepeople_quota.bucket import Bucket, Entry
+
+log = get_logger(__name__)
+
+LEASE_SECONDS = 3.0
+RENEW_SECONDS = 1.0
+_WATCH_SECONDS = 0.2
+_HURRY_SECONDS = 0.02
+_RETRY_SECONDS = 0.25
+
+
+class Lease:
+    """One process's part in it. `owner` must be a name that no other process ever has.
+
+    `somebody_answers` is set once another owner was seen to be alive, or by this one once it answers.
+    """
+
+    def __init__(
+        self, bucket: Bucket, owner: str, *, above_epoch: int = 0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._bucket = bucket
+        self._owner = owner
+        self._above_epoch = above_epoch
+        self._clock = clock
+        self._held: Entry | None = None
+        self._renewal_began = -math.inf
+        self._hurry_until = -math.inf
+        self.somebody_answers = asyncio.Event()
+
+    def epoch(self) -> int | None:
+        """The epoch under which this process may answer now; None: it must be silent."""
+        if self._held is None or self._clock() - self._renewal_began >= LEASE_SECONDS:
+            return None
+        return self._held.epoch
+
+    def hurry(self) -> None:
+        """Watch closely for a second: the owner is about to give the lease back."""
+        self._hurry_until = self._clock() + 1.0
+
+    async def take(self) -> int:
+        """Wait until nobody else has the lease, and take it; the new epoch, higher than every one before.
+
+        It is vacant when its owner gave it back, or when nobody ever had it; an entry that vanishes is not.
+        """
+        watched: Entry | None = None
+        unchanged_since = math.inf
+        while True:
+            try:
+                entry = await self._bucket.read()
+                now = self._clock()
+                first = watched is None
+                if watched is None or entry.revision != watched.revision:
+                    if watched is not None and entry.owner:
+                        self.somebody_answers.set()
+                    watched, unchanged_since = entry, now
+                is_vacant = not entry.owner and (first or entry.revision > 0)
+                if is_vacant or entry.owner == self._owner or now - unchanged_since >= LEASE_SECONDS:
+                    epoch = max(entry.epoch, self._above_epoch) + 1
+                    taken = await self._bucket.replace(entry, epoch, self._owner)
+                    if taken is not None:
+                        self._held, self._renewal_began, self._above_epoch = taken, now, epoch
+                        return epoch
+            except BROKER_DOWN as error:
+                # Whoever cannot see the entry does not know that it stood still; its owner could not move it either.
+                watched = None
+                log.warning("lease_out_of_sight", error=repr(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(_HURRY_SECONDS if self._clock() < self._hurry_until else _WATCH_SECONDS)
+
+    async def keep(self) -> None:
+        """Renew until another process has the lease."""
+        while (held := self._held) is not None:
+            began = self._clock()
+            try:
+                renewed = await self._bucket.replace(held, held.epoch, self._owner)
+                if renewed is not None:
+                    self._held, self._renewal_began = renewed, began
+                    await asyncio.sleep(RENEW_SECONDS - (self._clock() - began))
+                else:
+                    self._held = await self._mine(held)
+            except BROKER_DOWN as error:
+                log.warning("lease_not_renewed", epoch=held.epoch, error=repr(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def give_back(self) -> None:
+        """Be silent from now on, and let the next one take it at once; call it when nobody renews any more."""
+        held, self._held = self._held, None
+        while held is not None and await self._bucket.replace(held, held.epoch, "") is None:
+            held = await self._mine(held)
+
+    async def _mine(self, held: Entry) -> Entry | None:
+        """The entry, if it is still this process's: an earlier renewal arrived and its answer was lost."""
+        entry = await self._bucket.read()
+        return entry if (entry.epoch, entry.owner) == (held.epoch, held.owner) else None

@@ -64,6 +64,8 @@ class IngestHandler:
             units, event_ids = price(command, judged)
             verdict = await self._budgets.reserve(principal, command.message_id, units, event_ids)
             request["rate_headers"] = rate_headers(principal, verdict.key_window)
+            if command.problem is not None:
+                raise ApiError("invalid_body", command.problem)
             if isinstance(verdict, Seen):
                 return await self._replay(command, verdict.sequence)
             if isinstance(judged, MalformedBody):

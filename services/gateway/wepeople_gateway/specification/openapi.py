@@ -38,6 +38,13 @@ _INFO = {
     "summary": "Events and snapshots of the people in your organization.",
     "description": "What is answered with 2xx is on disk. The guide is at `/developers/guide`.",
 }
+_LINKS = {
+    "request": {
+        "operationId": "getRequest",
+        "parameters": {"requestId": "$response.body#/requestId"},
+        "description": "Where the request is, and what became of its rows.",
+    }
+}
 _TAGS = [
     {"name": "Sending", "description": "Events and snapshots."},
     {"name": "Reading", "description": "Keys, limits, and what became of a request. Each costs one unit of rate."},
@@ -100,6 +107,7 @@ def _operation(operation: Operation, named: dict[Any, Schema]) -> dict[str, Any]
             "headers": headers,
             "content": {"application/json": _content(named[operation.answer], operation.examples.get(status))},
         }
+        | ({"links": _LINKS} if writes else {})
         for status, description in operation.answers.items()
     }
     for code in operation.codes:

@@ -29,17 +29,12 @@ def schemas_of(types: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema]]:
 
 
 def adapt(value: Any) -> Any:
-    """A schema in the words of JSON Schema: patterns end with `$`, docstrings lose their indentation.
-
-    Python's `$` also matches before a last line break, so the types say `\\Z`, which ECMA-262 does not know.
-    """
+    """A schema as people read it: docstrings lose their indentation, and what says nothing is gone."""
     if isinstance(value, list):
         return [adapt(item) for item in value]
     if not isinstance(value, dict):
         return value
     adapted = {name: adapt(item) for name, item in value.items() if (name, item) != ("required", [])}
-    if isinstance(pattern := adapted.get("pattern"), str):
-        adapted["pattern"] = pattern.replace(r"\Z", "$")
     if isinstance(text := adapted.get("description"), str):
         adapted["description"] = inspect.cleandoc(text)
     return adapted

@@ -134,7 +134,7 @@ def test_any_json_in_any_field_gets_an_answer(value: Any) -> None:
 
 METRICS_BAD = [b"{}", b"[]", b"null", b'{"a":true}', b'{"a":null}', b'{"a":[1]}', b'{"a":{"unit":"s"}}']
 METRICS_BAD += [b'{"a":{"value":1,"color":"red"}}', b'{"a":"' + b"x" * 121 + b'"}', b'{"a":1e999}', b'{"a":"\\u0000"}']
-METRICS_BAD += [json.dumps({str(n): n for n in range(33)}).encode()]
+METRICS_BAD += [json.dumps({str(n): n for n in range(33)}).encode(), b'{"' + b"x" * 65_536 + b'":1}']
 METRICS_GOOD = [b'{"a":1}', b'{"a":"' + b"x" * 120 + b'"}', b'{"b":{"value":"up","unit":"s","label":"state"},"a":-0.5}']
 METRICS_GOOD += [json.dumps({str(n): n for n in range(32)}).encode()]
 

@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 MAX_ROWS = 500
 MAX_METADATA_BYTES = 16_384
 MAX_METRICS = 32
+MAX_METRICS_BYTES = 65_536
 
 ClientId = Annotated[str, Meta(min_length=1, max_length=128)]
 _EVENT_TYPE = "[a-z0-9._-]{1,128}"

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, Raw
 
 from wepeople_contracts.errors import RowError
-from wepeople_contracts.rows import MAX_METADATA_BYTES, MAX_METRICS, Actor, Metric, is_event_type
+from wepeople_contracts.rows import MAX_METADATA_BYTES, MAX_METRICS, MAX_METRICS_BYTES, Actor, Metric, is_event_type
 from wepeople_gateway.ingest.decode import has_nul_escape
 
 MAX_FUTURE = timedelta(hours=1)
@@ -153,6 +153,10 @@ def text_error(raw: bytes) -> RowError | None:
 
 def metrics_error(metrics: bytes) -> RowError | None:
     """1 to 32 metrics, each of one of the three forms."""
+    if len(metrics) > MAX_METRICS_BYTES:
+        return invalid(
+            f"metrics is {len(metrics)} bytes as received; at most {MAX_METRICS_BYTES} are taken.", "metrics"
+        )
     try:
         named = _metrics_decoder.decode(metrics)
     except msgspec.DecodeError as error:

@@ -7,7 +7,8 @@ from functools import cached_property
 
 from aiohttp import web
 
-from wepeople_gateway.developers.pages import ASSETS, guide_page, own_file, reference_page, viewer_file
+from wepeople_gateway.developers import viewer
+from wepeople_gateway.developers.pages import ASSETS, guide_page, own_file, reference_page
 from wepeople_gateway.specification.openapi import openapi_document
 from wepeople_gateway.specification.yaml_text import yaml_text
 
@@ -18,6 +19,14 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Vary": "Accept-Encoding",
     "X-Content-Type-Options": "nosniff",
+}
+
+_TYPES = {
+    "css": "text/css",
+    "jpeg": "image/jpeg",
+    "js": "text/javascript",
+    "png": "image/png",
+    "svg": "image/svg+xml",
 }
 
 
@@ -37,7 +46,8 @@ class Document:
         if known:
             return response
         response.content_type = self._content_type
-        response.charset = "utf-8"
+        if not self._content_type.startswith("image/"):
+            response.charset = "utf-8"
         response.body = self._body
         if "gzip" in request.headers.get("Accept-Encoding", ""):
             response.headers["Content-Encoding"] = "gzip"
@@ -52,18 +62,15 @@ class Document:
 def add_documents(app: web.Application) -> None:
     """Adds the OpenAPI document, the guide, the reference, and what these two are made of."""
     openapi = openapi_document()
+    viewer_css, viewer_images = viewer.stylesheet(ASSETS)
     documents = {
         "/openapi.yaml": ("application/yaml", yaml_text(openapi).encode()),
         "/openapi.json": ("application/json", json.dumps(openapi, ensure_ascii=False).encode()),
         "/developers/guide": ("text/html", guide_page().encode()),
         "/developers/reference": ("text/html", reference_page().encode()),
-        f"{ASSETS}/style.css": ("text/css", own_file("style.css")),
-        f"{ASSETS}/reference.css": ("text/css", own_file("reference.css")),
-        f"{ASSETS}/reference.js": ("text/javascript", own_file("reference.js")),
-        f"{ASSETS}/arrow.svg": ("image/svg+xml", own_file("arrow.svg")),
-        f"{ASSETS}/icon.svg": ("image/svg+xml", own_file("icon.svg")),
-        f"{ASSETS}/swagger-ui.css": ("text/css", viewer_file("stylesheets", "swagger-ui.css")),
-        f"{ASSETS}/swagger-ui-bundle.js": ("text/javascript", viewer_file("javascripts", "swagger-ui-bundle.js")),
     }
+    assets = {name: own_file(name) for name in ("style.css", "reference.css", "reference.js", "icon.svg")}
+    assets |= {"swagger-ui-bundle.js": viewer.script(), "swagger-ui.css": viewer_css} | viewer_images
+    documents |= {f"{ASSETS}/{name}": (_TYPES[name.rpartition(".")[2]], body) for name, body in assets.items()}
     for path, (content_type, body) in documents.items():
         app.router.add_get(path, Document(content_type, body).answer)

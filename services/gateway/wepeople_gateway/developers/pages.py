@@ -38,11 +38,6 @@ def own_file(name: str) -> bytes:
     return files(__package__).joinpath("static", name).read_bytes()
 
 
-def viewer_file(kind: str, name: str) -> bytes:
-    """A file of Swagger UI's own distribution, as a package carries it (services/gateway/pyproject.toml says which)."""
-    return files("mkdocs_swagger_ui_tag").joinpath("swagger-ui", kind, name).read_bytes()
-
-
 def _page(title: str, content: str, styles: list[str], scripts: list[str]) -> str:
     return _template().substitute(
         title=escape(title),

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from wepeople_chassis.settings import ServiceSettings
 from wepeople_contracts.envelope import MSG_ID_HEADER
 from wepeople_contracts.reply import Reply
-from wepeople_contracts.subjects import NO_APP, PARTITIONS, ready_subject
+from wepeople_contracts.subjects import NO_APP, PARTITIONS
 from wepeople_gateway.specification.asyncapi_schemas import model_schemas, struct_schemas
-from wepeople_gateway.specification.conversations import EXCHANGES, FACTS, STORED, Exchange
+from wepeople_gateway.specification.conversations import EXCHANGES, FACTS, SIGNALS, STORED, Exchange, Signal
 from wepeople_gateway.specification.schemas import REF_TEMPLATE
 
 Definition = dict[str, Any]
@@ -53,7 +53,8 @@ def asyncapi_document() -> dict[str, Any]:
     assert not of_models.keys() & of_structs.keys()
     messages = {struct.__name__: _stored_message(struct) for struct in structs}
     messages |= {_name(model): _model_message(model, references[model]) for model in references}
-    messages |= _READY_MESSAGES
+    messages |= {"Empty": {"summary": "An empty body.", "payload": {"type": "null"}}}
+    messages |= {_reply_name(signal): {"payload": {"const": signal.reply}} for signal in SIGNALS if signal.reply}
     return {
         "asyncapi": "3.0.0",
         "info": _INFO | {"version": version("wepeople-gateway")},
@@ -79,8 +80,9 @@ def _channels() -> dict[str, Definition]:
             channels[f"{exchange.id}Reply"] = _channel(None, _name(reply))
     for fact in FACTS:
         channels[fact.id] = _channel(fact.subject, _name(fact.message))
-    channels["askReady"] = _channel(ready_subject("{service}"), "AskReady")
-    channels["askReadyReply"] = _channel(None, "Ready")
+    for signal in SIGNALS:
+        channels[signal.id] = _channel(signal.subject, "Empty")
+        channels[f"{signal.id}Reply"] = _channel(None, _reply_name(signal))
     return channels
 
 
@@ -95,8 +97,9 @@ def _operations() -> dict[str, Definition]:
             operations[exchange.id]["reply"] = _reply_to(f"{exchange.id}Reply")
     for fact in FACTS:
         operations[fact.id] = _operation(fact.id, "send", f"{fact.service}: {inspect.getdoc(fact.message)}")
-    ready = _operation("askReady", "receive", "every service: answers once it can work; silence means that it cannot.")
-    operations["askReady"] = ready | {"reply": _reply_to("askReadyReply")}
+    for signal in SIGNALS:
+        operations[signal.id] = _operation(signal.id, "receive", f"{signal.service}: {signal.description}")
+        operations[signal.id]["reply"] = _reply_to(f"{signal.id}Reply")
     return operations
 
 
@@ -131,6 +134,10 @@ def _reply(exchange: Exchange) -> type[BaseModel] | None:
     return None if exchange.ok is None else Reply[exchange.ok]  # type: ignore[name-defined]
 
 
+def _reply_name(signal: Signal) -> str:
+    return f"{signal.id}Reply" if signal.reply else "Empty"
+
+
 def _name(model: type[BaseModel]) -> str:
     return re.sub(r"\W+", "_", model.__name__).strip("_")
 
@@ -146,12 +153,3 @@ def _stored_message(struct: type[Struct]) -> Definition:
 
 def _model_message(model: type[BaseModel], payload: Definition) -> Definition:
     return {"summary": (inspect.getdoc(model) or "").split("\n\n")[0], "payload": payload}
-
-
-_READY_MESSAGES: dict[str, Definition] = {
-    "AskReady": {"summary": "Asks whether the service can work; the body is empty.", "payload": {"type": "null"}},
-    "Ready": {
-        "summary": "It can.",
-        "payload": {"type": "object", "required": ["ready"], "properties": {"ready": {"const": True}}},
-    },
-}

@@ -14,6 +14,7 @@ from wepeople_contracts.quota import Release, Reserve, Usage, UsageQuery, Verdic
 from wepeople_contracts.subjects import (
     AUTHENTICATE,
     KEY_REVOKED,
+    LEAVING,
     PROJECTED_ALL,
     RELEASE,
     REQUEST_STATUS,
@@ -23,6 +24,7 @@ from wepeople_contracts.subjects import (
     auth_command,
     ingest_subject,
     partition_of,
+    ready_subject,
 )
 
 _ORG, _APP = "{org}", "{app}"
@@ -60,6 +62,17 @@ class Fact:
     message: type[BaseModel]
 
 
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A request without words: its subject says it all, and that a reply comes is the answer. `reply` is its body."""
+
+    id: str
+    service: str
+    subject: str
+    description: str
+    reply: dict[str, bool] | None
+
+
 def _ingest(kind: Kind) -> str:
     """The subjects of one kind, the partition, org and app left open."""
     return ingest_subject(_ORG, _APP, kind).replace(f".{partition_of(_ORG)}.", f".{_PARTITION}.")
@@ -83,4 +96,21 @@ EXCHANGES = (
 FACTS = (
     Fact("tellKeyRevoked", "auth", KEY_REVOKED, KeyRevoked),
     Fact("tellProjected", "projector", PROJECTED_ALL.replace("*", _PARTITION), Projected),
+)
+
+SIGNALS = (
+    Signal(
+        "askReady",
+        "every service",
+        ready_subject("{service}"),
+        "Answers once it can work; silence means that it cannot.",
+        {"ready": True},
+    ),
+    Signal(
+        "tellLeaving",
+        "quota",
+        LEAVING,
+        "Told by an owner that is about to stop; a standby that replies keeps what the owner leaves unanswered.",
+        None,
+    ),
 )

@@ -1,7 +1,7 @@
 """The right to answer: one process has it at a time, and knows by its own monotonic clock when it has no longer.
 
 An owner renews every second, and is silent once its last renewal that succeeded *began* three seconds ago. A standby
-takes the lease when it has watched the entry for three seconds of its own clock and nobody moved it. The entry it
+takes the lease when it has watched the entry for a little longer by its own clock and nobody moved it. The entry it
 watched was written after that renewal began, so the old owner is silent before the new one speaks; no two clocks are
 ever compared. Postgres has no part in it.
 """
@@ -18,6 +18,9 @@ from wepeople_quota.bucket import Bucket, Entry
 log = get_logger(__name__)
 
 LEASE_SECONDS = 3.0
+STILL_SECONDS = 3.2
+"""How long a standby watches: longer, as clocks do not go alike and a verdict takes a moment to leave its process."""
+
 RENEW_SECONDS = 1.0
 _WATCH_SECONDS = 0.2
 _HURRY_SECONDS = 0.02
@@ -69,7 +72,7 @@ class Lease:
                         self.somebody_answers.set()
                     watched, unchanged_since = entry, now
                 is_vacant = not entry.owner and (first or entry.revision > 0)
-                if is_vacant or entry.owner == self._owner or now - unchanged_since >= LEASE_SECONDS:
+                if is_vacant or entry.owner == self._owner or now - unchanged_since >= STILL_SECONDS:
                     epoch = max(entry.epoch, self._above_epoch) + 1
                     taken = await self._bucket.replace(entry, epoch, self._owner)
                     if taken is not None:

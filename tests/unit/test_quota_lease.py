@@ -1,0 +1,244 @@
+"""The lease: whatever clocks, servers and processes do, never two owners at once; and a quick successor."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from random import Random
+from typing import TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.virtual_time import run_in_virtual_time
+from wepeople_quota.bucket import Bucket, Entry
+from wepeople_quota.lease import LEASE_SECONDS, STILL_SECONDS, Lease
+
+Delays = Callable[[], tuple[float, float]]
+T = TypeVar("T")
+
+
+def quick() -> tuple[float, float]:
+    """Seconds to the server, and back."""
+    return 0.001, 0.001
+
+
+def cut() -> tuple[float, float]:
+    return 3600.0, 0.0
+
+
+class Link:
+    """One process's way to the server, good and bad in turns."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._slowest = (0.002, 0.002)
+        self._until = 0.0
+
+    def delays(self) -> tuple[float, float]:
+        now = asyncio.get_running_loop().time()
+        if now >= self._until:
+            self._until = now + self._random.uniform(0.5, 8)
+            self._slowest = self._random.choice([(0.002, 0.002), (0.002, 1.0), (1.0, 0.002), (6.0, 6.0), (3600.0, 0.0)])
+        there, back = self._slowest
+        return self._random.uniform(0, there), self._random.uniform(0, back)
+
+
+class Server:
+    """The entry, and the epochs that it had."""
+
+    def __init__(self) -> None:
+        self.entry = Entry(0, 0, "")
+        self.epochs: list[int] = []
+
+
+class SimulatedBucket(Bucket):
+    """A request that takes too long is not waited for, but it arrives all the same."""
+
+    def __init__(self, server: Server, delays: Delays) -> None:
+        self._server = server
+        self.delays = delays
+
+    async def read(self) -> Entry:
+        return await self._exchange(lambda: self._server.entry, 2.0)
+
+    async def replace(self, seen: Entry, epoch: int, owner: str) -> Entry | None:
+        def compare_and_set() -> Entry | None:
+            if self._server.entry.revision != seen.revision:
+                return None
+            self._server.entry = Entry(seen.revision + 1, epoch, owner)
+            self._server.epochs.append(epoch)
+            return self._server.entry
+
+        return await self._exchange(compare_and_set, 1.0)
+
+    async def _exchange(self, work: Callable[[], T], patience: float) -> T:
+        there, back = self.delays()
+        loop = asyncio.get_running_loop()
+        reply: asyncio.Future[T] = loop.create_future()
+
+        def arrive() -> None:
+            loop.call_later(back, answer, work())
+
+        def answer(result: T) -> None:
+            if not reply.done():
+                reply.set_result(result)
+
+        loop.call_later(there, arrive)
+        async with asyncio.timeout(patience):
+            return await reply
+
+
+class Process:
+    """One process of quota, as far as the lease is concerned; its clock has its own beginning and goes a bit wrong."""
+
+    def __init__(
+        self, server: Server, name: str, *, delays: Delays = quick, offset: float = 0.0, rate: float = 1.0
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.bucket = SimulatedBucket(server, delays)
+        self.lease = Lease(self.bucket, name, clock=lambda: offset + rate * loop.time())
+        self._life = asyncio.create_task(self._live())
+
+    async def _live(self) -> None:
+        while True:
+            await self.lease.take()
+            await self.lease.keep()
+
+    @property
+    def epoch(self) -> int | None:
+        return None if self._life.done() else self.lease.epoch()
+
+    async def end(self, *, in_order: bool) -> None:
+        self._life.cancel()
+        await asyncio.wait((self._life,))
+        if in_order:
+            with suppress(TimeoutError):
+                await self.lease.give_back()
+
+
+async def seconds_until(condition: Callable[[], bool]) -> float:
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.01)
+    return loop.time() - begin
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=150, deadline=None)
+def test_never_do_two_answer_at_once_and_epochs_only_grow(seed: int) -> None:
+    random = Random(seed)
+
+    def process(server: Server, number: int) -> Process:
+        offset, rate = random.uniform(0, 1000), random.choice([0.98, 1.0, 1.02])
+        return Process(server, f"p{number}", delays=Link(random).delays, offset=offset, rate=rate)
+
+    async def simulate() -> None:
+        server = Server()
+        processes = [process(server, number) for number in range(3)]
+        for step in range(1200):
+            await asyncio.sleep(0.05)
+            if random.random() < 0.003:
+                ended = random.randrange(3)
+                await processes[ended].end(in_order=random.random() < 0.3)
+                processes[ended] = process(server, 3 + step)
+            epochs = [one.epoch for one in processes if one.epoch is not None]
+            assert len(epochs) <= 1
+            assert all(epoch == max(server.epochs) for epoch in epochs)
+        assert server.epochs == sorted(server.epochs)
+        for one in processes:
+            await one.end(in_order=False)
+
+    run_in_virtual_time(simulate())
+
+
+def test_the_first_process_takes_the_lease_at_once() -> None:
+    async def simulate() -> None:
+        only = Process(Server(), "only")
+        assert await seconds_until(lambda: only.epoch == 1) < 0.1
+        await only.end(in_order=True)
+
+    run_in_virtual_time(simulate())
+
+
+@pytest.mark.parametrize(("in_order", "longest"), [(False, STILL_SECONDS + 0.3), (True, 0.3)])
+def test_a_standby_takes_over_soon(in_order: bool, longest: float) -> None:
+    async def simulate() -> None:
+        server = Server()
+        owner = Process(server, "owner")
+        await seconds_until(lambda: owner.epoch == 1)
+        standby = Process(server, "standby")
+        await asyncio.sleep(10)
+        assert (owner.epoch, standby.epoch) == (1, None)
+        await owner.end(in_order=in_order)
+        assert await seconds_until(lambda: standby.epoch == 2) < longest
+        await standby.end(in_order=True)
+
+    run_in_virtual_time(simulate())
+
+
+def test_a_standby_that_is_told_that_the_owner_leaves_loses_no_time() -> None:
+    async def simulate() -> None:
+        server = Server()
+        owner = Process(server, "owner")
+        await seconds_until(lambda: owner.epoch == 1)
+        standby = Process(server, "standby")
+        await asyncio.sleep(5)
+        standby.lease.hurry()
+        await asyncio.sleep(0.2)
+        await owner.end(in_order=True)
+        assert await seconds_until(lambda: standby.epoch == 2) < 0.05
+        await standby.end(in_order=True)
+
+    run_in_virtual_time(simulate())
+
+
+def test_an_owner_that_cannot_renew_falls_silent_and_goes_on_under_its_epoch_if_nobody_took_over() -> None:
+    async def simulate() -> None:
+        server = Server()
+        owner = Process(server, "owner")
+        await seconds_until(lambda: owner.epoch == 1)
+        owner.bucket.delays = cut
+        assert await seconds_until(lambda: owner.epoch is None) <= LEASE_SECONDS
+        owner.bucket.delays = quick
+        assert await seconds_until(lambda: owner.epoch == 1) < 1.5
+        await owner.end(in_order=True)
+
+    run_in_virtual_time(simulate())
+
+
+def test_a_standby_leaves_an_owner_time_to_renew_after_nobody_could_see_the_entry() -> None:
+    async def simulate() -> None:
+        server = Server()
+        owner = Process(server, "owner")
+        await seconds_until(lambda: owner.epoch == 1)
+        standby = Process(server, "standby")
+        await asyncio.sleep(5)
+        owner.bucket.delays = standby.bucket.delays = cut
+        await asyncio.sleep(20)
+        owner.bucket.delays = standby.bucket.delays = quick
+        await asyncio.sleep(10)
+        assert (owner.epoch, standby.epoch) == (1, None)
+        await standby.end(in_order=True)
+        await owner.end(in_order=True)
+
+    run_in_virtual_time(simulate())
+
+
+def test_an_entry_that_vanishes_is_no_vacancy() -> None:
+    async def simulate() -> None:
+        server = Server()
+        owner = Process(server, "owner")
+        await seconds_until(lambda: owner.epoch == 1)
+        standby = Process(server, "standby")
+        await asyncio.sleep(5)
+        server.entry = Entry(0, 0, "")
+        await seconds_until(lambda: owner.epoch is None)
+        assert await seconds_until(lambda: (owner.epoch or standby.epoch) is not None) < STILL_SECONDS + 0.3
+        assert max(owner.epoch or 0, standby.epoch or 0) == 2
+        await standby.end(in_order=True)
+        await owner.end(in_order=True)
+
+    run_in_virtual_time(simulate())

@@ -114,3 +114,21 @@ def test_the_examples_are_the_guides(name: str) -> None:
     example = files("wepeople_gateway.specification").joinpath("examples", f"{name}.json").read_bytes()
     assert example == (ROOT / "tests/e2e/guide_examples" / f"{name}.json").read_bytes()
     assert json.dumps(json.loads(example), separators=(",", ":")) in json.dumps(DOCUMENT, separators=(",", ":"))
+
+
+def test_every_operation_is_named_described_and_under_a_declared_tag() -> None:
+    operations = [operation for methods in DOCUMENT["paths"].values() for operation in methods.values()]
+    ids = [operation["operationId"] for operation in operations]
+    assert len(ids) == len(set(ids))
+    tags = {tag["name"] for tag in DOCUMENT["tags"]}
+    assert {tag for operation in operations for tag in operation["tags"]} == tags
+    assert all(operation["summary"] for operation in operations)
+    assert all(
+        response.get("description", "$ref" in response) for o in operations for response in o["responses"].values()
+    )
+
+
+def test_no_component_is_there_for_nothing() -> None:
+    used = {value["$ref"] for _, value in everything_in(DOCUMENT) if isinstance(value, dict) and "$ref" in value}
+    kinds = {kind: parts for kind, parts in DOCUMENT["components"].items() if kind != "securitySchemes"}
+    assert {f"#/components/{kind}/{name}" for kind, parts in kinds.items() for name in parts} - used == set()

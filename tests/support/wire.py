@@ -26,6 +26,10 @@ class Wire:
         """Say that nothing more comes."""
         self._writer.write_eof()
 
+    def abort(self) -> None:
+        """Leave at once, whatever is not sent yet."""
+        self._writer.transport.abort()
+
     async def continues(self, timeout_seconds: float = 10.0) -> bool:
         """Whether the server asks for the body of a request that expected it to."""
         async with asyncio.timeout(timeout_seconds):

@@ -8,6 +8,7 @@ from aiohttp import web
 from wepeople_chassis.broker import close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_gateway.budgets import Budgets
+from wepeople_gateway.connection import Manners
 from wepeople_gateway.developers.documents import add_documents
 from wepeople_gateway.ingest.handler import IngestHandler
 from wepeople_gateway.ingest.publish import Publisher
@@ -16,6 +17,7 @@ from wepeople_gateway.middleware.under_way import UnderWay
 from wepeople_gateway.principals import Principals
 from wepeople_gateway.projected import Positions
 from wepeople_gateway.reading import ReadHandler
+from wepeople_gateway.room import Room, open_files_for
 from wepeople_gateway.server import GatewayRunner, listening_port
 from wepeople_gateway.settings import GatewaySettings
 
@@ -53,7 +55,9 @@ async def serve(settings: GatewaySettings) -> None:
     reading = ReadHandler(settings, principals, budgets, publisher, asking)
     under_way = UnderWay()
     around = (under_way.middleware, errors_middleware(settings.docs_url))
-    runner = GatewayRunner(make_app(ingest, reading), settings.docs_url, around)
+    room = Room(open_files_for(settings.max_connections))
+    manners = Manners(settings.docs_url, settings.head_seconds, room)
+    runner = GatewayRunner(make_app(ingest, reading), manners, settings.idle_seconds, around)
     await runner.setup()
     site = web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024, reuse_port=None)
     try:

@@ -18,6 +18,15 @@ class GatewaySettings(ServiceSettings):
     max_body_bytes: int = Field(default=9 * 1024 * 1024, ge=1024)
     """After decompression."""
 
+    max_connections: int = Field(default=4000, ge=1)
+    """Open at once; a new one takes the place of the one that has been idle longest."""
+
+    idle_seconds: float = Field(default=75, gt=0)
+    """How long a connection may wait for its next request."""
+
+    head_seconds: float = Field(default=10, gt=0)
+    """From the first byte of a request to the end of its headers."""
+
     body_seconds: float = Field(default=30, gt=0)
     """From the end of the headers to the end of the body."""
 

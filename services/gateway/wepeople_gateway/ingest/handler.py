@@ -76,7 +76,7 @@ class IngestHandler:
         self, request: web.Request, endpoint: Endpoint, principal: Principal, account: Account
     ) -> Command:
         request_id: str = request["request_id"]
-        key = request.headers.get("Idempotency-Key", request_id)
+        key, *others = request.headers.getall("Idempotency-Key", [request_id])
         body, problem = b"", None
         try:
             body = await read_body(
@@ -90,8 +90,9 @@ class IngestHandler:
         wait = request.query.get("wait")
         if wait not in (None, "projected"):
             problem = "The parameter wait must be `projected`, or absent."
-        if not (1 <= len(key) <= MAX_KEY_CHARACTERS and key.isprintable()):
-            key, problem = request_id, f"Idempotency-Key must be 1 to {MAX_KEY_CHARACTERS} printable characters."
+        if others or not (1 <= len(key) <= MAX_KEY_CHARACTERS and key.isprintable()):
+            problem = f"Idempotency-Key must be one, of 1 to {MAX_KEY_CHARACTERS} printable characters."
+            key = request_id
         return Command(
             endpoint=endpoint,
             principal=principal,

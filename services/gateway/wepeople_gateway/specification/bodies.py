@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from wepeople_contracts.rows import (
     MAX_METADATA_BYTES,
     MAX_METRICS,
+    MAX_METRICS_BYTES,
     MAX_ROWS,
     Actor,
     EventRow,
@@ -25,7 +26,13 @@ Metadata = Annotated[
 ]
 Metrics = Annotated[
     dict[str, Metric],
-    Meta(min_length=1, max_length=MAX_METRICS, description="Shown in the order sent, the first four on the strip."),
+    Meta(
+        min_length=1,
+        max_length=MAX_METRICS,
+        description=f"At most {MAX_METRICS_BYTES} bytes of UTF-8 as sent. Shown in the order sent, the first four on the "
+        "strip.",
+        extra_json_schema={"x-maxBytes": MAX_METRICS_BYTES},
+    ),
 ]
 
 

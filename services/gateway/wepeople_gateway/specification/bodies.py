@@ -29,8 +29,8 @@ Metrics = Annotated[
     Meta(
         min_length=1,
         max_length=MAX_METRICS,
-        description=f"At most {MAX_METRICS_BYTES} bytes of UTF-8 as sent. Shown in the order sent, the first four on the "
-        "strip.",
+        description=f"At most {MAX_METRICS_BYTES} bytes of UTF-8 as sent. Shown in the order sent, the first four on "
+        "the strip.",
         extra_json_schema={"x-maxBytes": MAX_METRICS_BYTES},
     ),
 ]

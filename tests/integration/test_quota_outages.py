@@ -1,60 +1,21 @@
 """Quota while Postgres or NATS is away, and when both come later than it."""
 
-import secrets
+import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import psutil
 import pytest
-from psycopg import AsyncConnection
 
-from tests.support.quotas import Asker, asker, charged, new_message_id, quota_process, until
+from tests.support.quota_ground import Ground
+from tests.support.quota_pair import quota_pair, verdicts
+from tests.support.quotas import Asker, asker, charged, new_message_id, until
 from tests.support.stored import store
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.rpc import Unavailable
 from wepeople_contracts.ids import new_id
 from wepeople_contracts.quota import Granted
-from wepeople_embedded.nats_server import NatsServer
-from wepeople_embedded.ports import free_port
-from wepeople_embedded.postgres_server import PostgresServer
 from wepeople_embedded.services import ServiceProcess
-from wepeople_provision.dsn import login_dsn
-from wepeople_provision.provision import provision
-from wepeople_provision.roles import LOGIN_ROLES
-
-
-class Ground:
-    """Servers of this module alone, which its tests take away and bring back."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._passwords = {role: secrets.token_urlsafe(12) for role in LOGIN_ROLES}
-        self.nats = NatsServer(directory / "nats", port=free_port(), log_path=directory / "nats.log")
-        self.postgres = PostgresServer(
-            directory / "postgres",
-            port=free_port(),
-            password=secrets.token_urlsafe(16),
-            log_path=directory / "postgres.log",
-        )
-
-    async def start(self) -> None:
-        await self.nats.start()
-        await self.postgres.start()
-        await provision(self.nats.url, self.postgres.dsn(), self._passwords)
-
-    async def stop(self) -> None:
-        await self.nats.stop()
-        await self.postgres.stop()
-
-    def quota(self) -> ServiceProcess:
-        dsn = login_dsn(self.postgres.dsn(), "wepeople_quota", self._passwords["wepeople_quota"])
-        return quota_process(self.nats.url, dsn, self._directory)
-
-    async def saved_units(self, org_id: str) -> int | None:
-        async with await AsyncConnection.connect(self.postgres.dsn()) as connection:
-            cursor = await connection.execute("SELECT units FROM quota.usage WHERE org_id = %s", (org_id,))
-            row = await cursor.fetchone()
-            return row[0] if row else None
+from wepeople_quota.lease import LEASE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +86,46 @@ async def test_verdicts_and_counting_go_on_after_nats_was_killed(
     await until(lambda: _is_used(ask, org, 7))
     assert (await ask.usage(org)).reserved == 5
     assert process.child.is_running
+
+
+async def test_the_lease_survives_a_nats_that_was_killed_and_one_process_answers(ground: Ground) -> None:
+    async with quota_pair(ground.nats.url, ground.quota) as pair:
+        owner, before = await pair.owner(), await pair.granted()
+        for _ in range(2):
+            await ground.nats.kill()
+            await ground.nats.start()
+            assert (await pair.granted()).epoch == before.epoch
+            for _ in range(5):
+                assert len(await verdicts(pair.ask.connection, 0.1)) == 1
+        assert await pair.owner() is owner
+
+
+async def test_an_owner_cut_off_for_longer_than_its_lease_answers_again_or_another_does_but_never_both(
+    ground: Ground,
+) -> None:
+    async with quota_pair(ground.nats.url, ground.quota) as pair:
+        before = await pair.granted()
+        await ground.nats.kill()
+        await asyncio.sleep(LEASE_SECONDS + 0.5)
+        await ground.nats.start()
+        assert (await pair.granted()).epoch >= before.epoch
+        for _ in range(20):
+            assert len(await verdicts(pair.ask.connection, 0.1)) == 1
+
+
+async def test_a_standby_takes_over_without_postgres_and_saves_when_it_is_back(ground: Ground) -> None:
+    org = new_id("org")
+    async with quota_pair(ground.nats.url, ground.quota) as pair:
+        before = await pair.granted()
+        await ground.postgres.kill()
+        try:
+            await store(pair.ask.connection, charged(3, ["evt_r"], org_id=org))
+            await (await pair.owner()).kill()
+            assert (await pair.granted(within_seconds=5)).epoch == before.epoch + 1
+            await until(lambda: _is_used(pair.ask, org, 3))
+        finally:
+            await ground.postgres.start()
+        await until(lambda: _is_saved(ground, org, 3), seconds=20)
 
 
 async def test_quota_waits_for_servers_that_come_later(ground: Ground) -> None:

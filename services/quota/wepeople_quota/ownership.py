@@ -45,10 +45,11 @@ class Ownership:
         self._ledger = ledger
         self._desk = desk
         self._keeping: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None
 
     async def live(self) -> None:
         """Stand by until the lease is vacant, take it, fold to the stream's end, answer until it is lost; for ever."""
-        await self._connection.subscribe(LEAVING, cb=self._prepare)
+        await self._connection.subscribe(LEAVING, cb=self._on_leaving)
         while True:
             epoch = await self._lease.take()
             self._keeping = asyncio.create_task(self._lease.keep())
@@ -66,11 +67,13 @@ class Ownership:
 
     async def hand_over(self) -> None:
         """Stop answering and let the next one begin at once, with nothing in flight if that is soon the case."""
+        answered = self._desk.note_answers()
         with suppress(NoRespondersError, TimeoutError):
             await self._connection.request(LEAVING, b"", timeout=_PREPARE_SECONDS)
             # What was sent before the standby listened is here by now, and still ours to answer.
             await asyncio.sleep(_LAST_ANSWERS_SECONDS)
         await self._desk.close()
+        await self._connection.publish(LEAVING, "\n".join(answered).encode())
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SETTLE_SECONDS
         while self._ledger.has_reservations and loop.time() < deadline:  # noqa: ASYNC110 - arithmetic announces nothing
@@ -80,14 +83,20 @@ class Ownership:
             await asyncio.wait((self._keeping,))
         await self._lease.give_back()
 
-    async def _prepare(self, leaving: Msg) -> None:
-        """Hear what the owner that leaves will not answer any more; if another standby takes over, forget it."""
+    async def _on_leaving(self, leaving: Msg) -> None:
+        """Hear what the owner that leaves will not answer any more, then which of it was answered after all."""
         if self._lease.epoch() is not None:
+            return
+        if not leaving.reply:
+            self._desk.forget(frozenset(leaving.data.decode().split("\n")))
             return
         await self._desk.listen()
         await self._connection.flush()
         await leaving.respond(b"")
         self._lease.hurry()
+        self._waiting = asyncio.create_task(self._wait_for_the_lease())
+
+    async def _wait_for_the_lease(self) -> None:
         await asyncio.sleep(KEPT_SECONDS)
         if self._lease.epoch() is None:
             await self._desk.close()

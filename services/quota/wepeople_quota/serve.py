@@ -6,7 +6,7 @@ nobody is there. All answers are sent from here, and only here the lease is look
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import NamedTuple
 
@@ -50,6 +50,7 @@ class Desk:
         self._clock = clock
         self._is_open = False
         self._kept: deque[_Kept] = deque()
+        self._answered: list[str] | None = None
         subscriber = partial(broker.subscriber, parser=_bare_message, decoder=_whole_message, no_reply=True)
         reserve, usage, release = subscriber(RESERVE_ALL), subscriber(USAGE), subscriber(RELEASE)
         reserve(self._reserve)
@@ -69,6 +70,15 @@ class Desk:
             kept = self._kept.popleft()
             if kept.arrived > self._clock() - KEPT_SECONDS:
                 await self._ask(kept.message, kept.make_reply)
+
+    def note_answers(self) -> list[str]:
+        """From now on write down where answers went, for `forget` of whoever hears the same requests."""
+        self._answered = []
+        return self._answered
+
+    def forget(self, answered: Collection[str]) -> None:
+        """Keep no request that another desk has answered, by where the answer went."""
+        self._kept = deque(kept for kept in self._kept if kept.message.reply not in answered)
 
     async def close(self) -> None:
         """Answer and hear no more."""
@@ -90,6 +100,8 @@ class Desk:
         elif epoch is not None:
             # Without FastStream's own reply, whose headers cost us a sixth and the gateway their parsing.
             await message.respond(make_reply(self._owner, message.data, epoch))
+            if self._answered is not None:
+                self._answered.append(message.reply)
 
     async def _release(self, message: Msg) -> None:
         self._owner.release(Release.model_validate_json(message.data))

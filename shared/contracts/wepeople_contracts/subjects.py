@@ -30,7 +30,7 @@ LEASE_SUBJECT = f"$KV.{LEASE_BUCKET}.owner"
 """The one entry of the key-value bucket: which process of quota may answer."""
 
 LEAVING = "fact.quota_leaving"
-"""Where quota's owner says that it is about to stop, so that a standby keeps what comes from now on."""
+"""Where quota's owner says that it is about to stop: asks a standby to listen too, then tells what it answered."""
 
 
 @lru_cache(maxsize=65_536)

@@ -9,6 +9,14 @@ from psycopg_pool import AsyncConnectionPool
 
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 
+_NOTICE_A_LOST_MACHINE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+"""A connection whose other end vanished without a word ends within 25 s; the kernel's own time is hours."""
+
 
 def make_pool(dsn: str, service: str, *, min_size: int = 1, max_size: int = 4) -> Pool:
     """A pool that is not open yet (`await pool.open()`), checks a connection before it lends it, and waits at most 5 s.
@@ -26,7 +34,7 @@ def make_pool(dsn: str, service: str, *, min_size: int = 1, max_size: int = 4) -
         reconnect_timeout=2.0,
         open=False,
         check=AsyncConnectionPool.check_connection,
-        kwargs={"application_name": f"wepeople-{service}", "connect_timeout": 2},
+        kwargs={"application_name": f"wepeople-{service}", "connect_timeout": 2, **_NOTICE_A_LOST_MACHINE},
     )
 
 

@@ -11,13 +11,18 @@ from aiohttp import web
 from wepeople_gateway.errors import ApiError, MalformedBody, unavailable
 
 _INFLATE_STEP_BYTES = 256 * 1024
+_SMALL_BYTES = 64 * 1024
+_KEPT_FOR_SMALL_BYTES = 4 * 1024 * 1024
 
 
 class MemoryBudget:
-    """Bytes of request bodies held at once by the whole process; a request that would pass it is answered 503."""
+    """Bytes of request bodies held at once by the whole process; a request that would pass it is answered 503.
+
+    Beside them some are kept for small bodies, which large ones must not keep out.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
-        self._free = limit_bytes
+        self._free = limit_bytes + _KEPT_FOR_SMALL_BYTES
 
     @contextmanager
     def account(self) -> Iterator["Account"]:
@@ -30,7 +35,8 @@ class MemoryBudget:
 
     def take(self, account: "Account", size: int) -> None:
         """Set bytes aside, or 503."""
-        if size > self._free:
+        kept = _KEPT_FOR_SMALL_BYTES if account.taken + size > _SMALL_BYTES else 0
+        if size > self._free - kept:
             raise unavailable("The gateway holds as many request bodies as it can; send this request again shortly.")
         self._free -= size
         account.taken += size

@@ -31,6 +31,11 @@ _IN_PROCESS = 10158
 
 _MAX_HEADER_BYTES = 1024
 
+_LARGE_BYTES = 1024 * 1024
+"""Such envelopes are published one at a time: the stream takes one after another, and each holds up those behind it for
+as long as nine mebibytes take to the disk.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -56,6 +61,7 @@ class Publisher:
     def __init__(self, connection: Client, deadline_seconds: float) -> None:
         self._connection = connection
         self._deadline_seconds = deadline_seconds
+        self._large = asyncio.Lock()
 
     async def publish(self, subject: str, message_id: str, payload: bytes) -> Stored:
         """Store the payload once; `NotStored` or `OutcomeUnknown` when the deadline passes first."""
@@ -63,6 +69,18 @@ class Publisher:
         if len(payload) + _MAX_HEADER_BYTES > self._connection.max_payload:
             raise NotStored(f"the envelope of {len(payload)} bytes is larger than NATS takes")
         deadline = time.monotonic() + self._deadline_seconds
+        if len(payload) < _LARGE_BYTES:
+            return await self._repeat(subject, message_id, payload, deadline)
+        try:
+            await asyncio.wait_for(self._large.acquire(), self._deadline_seconds)
+        except TimeoutError as error:
+            raise NotStored(f"its turn did not come within {self._deadline_seconds:g} s") from error
+        try:
+            return await self._repeat(subject, message_id, payload, deadline)
+        finally:
+            self._large.release()
+
+    async def _repeat(self, subject: str, message_id: str, payload: bytes, deadline: float) -> Stored:
         attempt_open = False
         while (left := deadline - time.monotonic()) > 0:
             try:

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.fresh import Fresh
-from tests.support.quota_client import ClientProcesses, client_processes
+from tests.support.quota_client import ClientProcesses, Told, client_processes
 from tests.support.quotas import ORG, Asker, asker, charged, new_message_id, quota_process, until
 from tests.support.servers import Servers
 from tests.support.stored import founded, store
@@ -61,6 +62,52 @@ async def test_no_second_holds_more_than_the_limit_and_none_is_lost_to_refusals(
         # Quota decided between the two moments that the client saw, so these were surely decided within one second.
         assert sum(one.asked >= first.asked and one.answered < first.asked + 1.0 for one in granted) <= 100
     assert 300 <= len(granted) <= 400
+
+
+@pytest.mark.parametrize(
+    ("key_limit", "org_limit", "pause_seconds"), [(7, 18, 0.2), (40, 90, 0.05), (100, 1000, 0.1), (150, 200, 0.0)]
+)
+async def test_four_gateways_at_random_moments_are_told_what_one_window_per_key_and_org_would_say(
+    ask: Asker, clients: ClientProcesses, key_limit: int, org_limit: int, pause_seconds: float
+) -> None:
+    limits = {"key_limit": key_limit, "org_limit": org_limit}
+    told = await clients.ask(limits, seconds=2.2, keys=["one", "two", "three"], pause_seconds=pause_seconds)
+    granted = [one for one in told if one.verdict == "granted"]
+    of_key = {key: [one for one in granted if one.key_id == key] for key in ("one", "two", "three")}
+    assert {one.verdict for one in told} == {"granted", "rate_limited"}
+    # Each was decided at some moment between its two. No second surely holds more than the limit, ...
+    for one in granted:
+        assert surely_within(granted, one.asked, one.asked + 1) <= org_limit
+        assert surely_within(of_key[one.key_id], one.asked, one.asked + 1) <= key_limit
+    # ... and no request was refused unless the second before it may have been full.
+    for one in told:
+        if one.scope == "key":
+            assert maybe_within(of_key[one.key_id], one.asked - 1, one.answered) >= key_limit
+        elif one.scope == "org":
+            assert maybe_within(granted, one.asked - 1, one.answered) >= org_limit
+            assert surely_within(of_key[one.key_id], one.answered - 1, one.asked) < key_limit
+
+
+async def test_a_noisy_key_costs_its_org_no_more_than_its_own_rate_and_another_org_nothing(
+    ask: Asker, clients: ClientProcesses
+) -> None:
+    async def ask_quietly(changed: dict[str, Any]) -> list[str]:
+        verdicts: list[str] = []
+        for _ in range(60):
+            verdicts.append((await ask.reserve(None, 0, **changed)).verdict)
+            await asyncio.sleep(0.03)
+        return verdicts
+
+    limits = {"key_limit": 60, "org_limit": 100}
+    # At most 34 a second of the quiet key: with the noisy one's 60 still fewer than the org may.
+    noise, neighbour, other_org = await asyncio.gather(
+        clients.ask({"key_id": "noisy", **limits}, seconds=2.0),
+        ask_quietly({"key_id": "quiet", **limits}),
+        ask_quietly({"key_id": "elsewhere", "org_id": "org_elsewhere", **limits}),
+    )
+    assert sum(one.verdict == "rate_limited" for one in noise) > 100
+    assert neighbour == ["granted"] * 60
+    assert other_org == ["granted"] * 60
 
 
 async def test_four_processes_together_get_exactly_the_month(ask: Asker, clients: ClientProcesses) -> None:
@@ -120,6 +167,14 @@ async def test_what_is_not_an_envelope_charges_nobody_and_stops_nothing(ask: Ask
     await stream.publish("ingest.3.org.app.events", b"\xff\xffrubbish", headers={"Nats-Msg-Id": new_id("x")})
     await store(ask.connection, founded(ORG), charged(2))
     await until(lambda: is_used(ask, 2))
+
+
+def surely_within(verdicts: list[Told], begin: float, end: float) -> int:
+    return sum(one.asked >= begin and one.answered < end for one in verdicts)
+
+
+def maybe_within(verdicts: list[Told], begin: float, end: float) -> int:
+    return sum(one.answered > begin and one.asked <= end for one in verdicts)
 
 
 async def is_used(ask: Asker, units: int) -> bool:

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import json
+import random
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import nats
 from nats.aio.client import Client
 
 from tests.support.quotas import ORG, PLENTY, new_message_id
-from wepeople_contracts.quota import Granted, Reserve, Verdict
+from wepeople_contracts.quota import Granted, RateLimited, Reserve, Verdict
 from wepeople_contracts.reply import Reply
 from wepeople_contracts.subjects import reserve_subject
 
@@ -26,7 +27,9 @@ class Told(NamedTuple):
 
     asked: float
     answered: float
+    key_id: str
     verdict: str
+    scope: str | None
     units: int
 
 
@@ -36,10 +39,30 @@ class ClientProcesses:
     def __init__(self, processes: list[asyncio.subprocess.Process]) -> None:
         self._processes = processes
 
-    async def ask(self, changed: dict[str, Any], *, count: int = PLENTY, seconds: float = 20.0) -> list[Told]:
-        """What they are told when each asks `count` times, each time with a new id, or for `seconds`."""
+    async def ask(
+        self,
+        changed: dict[str, Any],
+        *,
+        count: int = PLENTY,
+        seconds: float = 20.0,
+        keys: Sequence[str] = (),
+        pause_seconds: float = 0.0,
+    ) -> list[Told]:
+        """What they are told when each asks `count` times, each time with a new id, or for `seconds`.
+
+        Each request is of one of the keys, if any are given, after a pause of at most `pause_seconds`, by chance.
+        """
         request = {"org_id": ORG, "key_id": "key", "units": 1, "key_limit": PLENTY, "org_limit": PLENTY}
-        line = json.dumps({"request": request | {"month_limit": None} | changed, "count": count, "seconds": seconds})
+        request |= {"month_limit": None} | changed
+        line = json.dumps(
+            {
+                "request": request,
+                "count": count,
+                "seconds": seconds,
+                "keys": keys or [request["key_id"]],
+                "pause_seconds": pause_seconds,
+            }
+        )
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.write(line.encode() + b"\n")
@@ -84,7 +107,15 @@ async def run_client(url: str) -> None:
         print(json.dumps(await ask_many(connection, **json.loads(line))), flush=True)
 
 
-async def ask_many(connection: Client, request: dict[str, Any], count: int, seconds: float) -> list[Told]:
+async def ask_many(
+    connection: Client,
+    *,
+    request: dict[str, Any],
+    count: int,
+    seconds: float,
+    keys: Sequence[str],
+    pause_seconds: float,
+) -> list[Told]:
     """Ask from a few tasks at once."""
     told: list[Told] = []
     left = count
@@ -94,7 +125,11 @@ async def ask_many(connection: Client, request: dict[str, Any], count: int, seco
         nonlocal left
         while left > 0 and time.monotonic() < end:
             left -= 1
-            body = Reserve(**(request | {"message_id": new_message_id()})).model_dump_json().encode()
+            if pause_seconds:
+                await asyncio.sleep(random.uniform(0, pause_seconds))
+            key_id = random.choice(keys)
+            changed = {"message_id": new_message_id(), "key_id": key_id}
+            body = Reserve(**(request | changed)).model_dump_json().encode()
             asked = time.monotonic()
             answer = await connection.request(reserve_subject(request["org_id"]), body, timeout=10)
             answered = time.monotonic()
@@ -102,7 +137,8 @@ async def ask_many(connection: Client, request: dict[str, Any], count: int, seco
             assert reply.ok is not None
             verdict = reply.ok.verdict
             units = verdict.units if isinstance(verdict, Granted) else 0
-            told.append(Told(asked, answered, verdict.verdict, units))
+            scope = verdict.scope if isinstance(verdict, RateLimited) else None
+            told.append(Told(asked, answered, key_id, verdict.verdict, scope, units))
 
     await asyncio.gather(*(ask() for _ in range(CONCURRENT)))
     return told

@@ -1,22 +1,20 @@
 """The month's ledger: a state machine against a plain model, and the rules one by one."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from wepeople_contracts.envelope import Charge, EnvelopeHead
-from wepeople_quota.count import BEGINNING, Account, ChargedIds, Position, Snapshot, digest
+from tests.support.envelope_heads import MONTH, head
+from wepeople_contracts.envelope import EnvelopeHead
+from wepeople_quota.count import Position
 from wepeople_quota.ledger import Held, Ledger
 
 SECOND = 10**9
 DURATION = 30 * SECOND
 REMEMBER = 600 * SECOND
-MONTH = "2026-04"
-APRIL_NS = 1_776_600_000 * SECOND
 
 
 def make_ledger() -> Ledger:
@@ -28,27 +26,8 @@ def reserve(ledger: Ledger, message_id: str, units: int, limit: int | None = 100
     return ledger.reserve(message_id=message_id, units=units, month_limit=limit, **arguments)
 
 
-def envelope(
-    message_id: str,
-    units: int,
-    event_ids: Sequence[str] = (),
-    *,
-    org_id: str = "org",
-    period: str = MONTH,
-    connection: str = "custom:ci",
-) -> EnvelopeHead:
-    return EnvelopeHead(
-        org_id=org_id,
-        app_id="app",
-        connection=connection,
-        message_id=message_id,
-        received_at_us=0,
-        charge=Charge(period, units, 1, list(event_ids)),
-    )
-
-
-def fold(ledger: Ledger, sequence: int, head: EnvelopeHead, stored_at_ns: int = 0) -> None:
-    ledger.fold(Position(sequence, head.message_id, stored_at_ns), head)
+def fold(ledger: Ledger, sequence: int, message: EnvelopeHead, stored_at_ns: int = 0) -> None:
+    ledger.fold(Position(sequence, message.message_id, stored_at_ns), message)
 
 
 @dataclass
@@ -115,7 +94,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _fold(self, message_id: str, units: int, named: list[str]) -> None:
         self.sequence += 1
-        fold(self.ledger, self.sequence, envelope(message_id, units, named), self.now_ns)
+        fold(self.ledger, self.sequence, head(message_id, units, named), self.now_ns)
         self.used += units - len(set(named) & self.charged)
         self.charged |= set(named)
         self.stored[message_id] = self.sequence
@@ -144,108 +123,6 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedger = LedgerMachine.TestCase
 TestLedger.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-
-
-@dataclass(frozen=True)
-class Charging:
-    """One message of a stream."""
-
-    org: str
-    period: str
-    connection: str
-    others: int
-    named: list[str]
-
-
-messages = st.lists(
-    st.builds(
-        Charging,
-        org=st.sampled_from(["a", "b"]),
-        period=st.sampled_from(["2026-03", "2026-04"]),
-        connection=st.sampled_from(["custom:ci", "custom:crm"]),
-        others=st.integers(0, 400),
-        named=st.lists(st.sampled_from("rstuvw"), max_size=5, unique=True),
-    ),
-    max_size=40,
-)
-ACCOUNTS = [(org, period) for org in ("a", "b") for period in ("2026-03", "2026-04")]
-
-
-def fold_all(ledger: Ledger, stream: Sequence[Charging], begin: int = 0) -> None:
-    for sequence, one in enumerate(stream[begin:], begin + 1):
-        head = envelope(
-            f"m{sequence}",
-            one.others + len(one.named),
-            one.named,
-            org_id=one.org,
-            period=one.period,
-            connection=one.connection,
-        )
-        fold(ledger, sequence, head, APRIL_NS)
-
-
-def totals(ledger: Ledger) -> list[int]:
-    return [ledger.usage(*account)[0] for account in ACCOUNTS]
-
-
-def by_app(ledger: Ledger) -> list[dict[str, int]]:
-    return [ledger.count.by_connection(*account) for account in ACCOUNTS]
-
-
-@given(messages)
-def test_a_month_costs_its_unnamed_events_and_each_named_one_once(stream: list[Charging]) -> None:
-    ledger = make_ledger()
-    fold_all(ledger, stream)
-    for org, period in ACCOUNTS:
-        of_month = [one for one in stream if (one.org, one.period) == (org, period)]
-        named = {name for one in of_month for name in one.named}
-        assert ledger.usage(org, period)[0] == sum(one.others for one in of_month) + len(named)
-
-
-@given(messages, st.randoms(use_true_random=False))
-def test_the_order_of_messages_does_not_change_an_orgs_count(stream: list[Charging], random: Any) -> None:
-    one, other = make_ledger(), make_ledger()
-    fold_all(one, stream)
-    fold_all(other, random.sample(stream, len(stream)))
-    assert totals(one) == totals(other)
-
-
-@given(messages)
-def test_what_the_apps_used_adds_up_to_what_the_org_used(stream: list[Charging]) -> None:
-    ledger = make_ledger()
-    fold_all(ledger, stream)
-    assert totals(ledger) == [sum(units.values()) for units in by_app(ledger)]
-
-
-@given(messages, st.lists(st.integers(0, 40), max_size=4))
-def test_a_ledger_restored_from_what_was_saved_counts_on_as_if_nothing_had_happened(
-    stream: list[Charging], cuts: list[int]
-) -> None:
-    whole, running = make_ledger(), make_ledger()
-    fold_all(whole, stream)
-    database = Database()
-    for cut in [*sorted(cut for cut in cuts if cut < len(stream)), len(stream)]:
-        fold_all(running, stream[:cut], running.position.sequence)
-        database.save(running.count.snapshot())
-        running = make_ledger()
-        running.count.restore(database.position, database.units, database.charged)
-        fold_all(running, stream[:cut], running.position.sequence)
-    assert (totals(running), by_app(running)) == (totals(whole), by_app(whole))
-    assert all(running.count.charged(*account) == whole.count.charged(*account) for account in ACCOUNTS)
-
-
-class Database:
-    """What snapshots leave behind."""
-
-    def __init__(self) -> None:
-        self.position = BEGINNING
-        self.units: dict[Account, int] = {}
-        self.charged: list[ChargedIds] = []
-
-    def save(self, snapshot: Snapshot) -> None:
-        self.position = snapshot.position
-        self.units |= snapshot.units
-        self.charged += snapshot.charged
 
 
 def test_units_are_granted_until_the_month_is_full() -> None:
@@ -289,14 +166,14 @@ def test_nobody_releases_what_another_org_holds() -> None:
 def test_folding_turns_a_reservation_into_what_the_envelope_says() -> None:
     ledger = make_ledger()
     reserve(ledger, "a", 5)
-    fold(ledger, 7, envelope("a", 3))
+    fold(ledger, 7, head("a", 3))
     assert ledger.usage("org", MONTH) == (3, 0)
     assert ledger.seen("a") == 7
 
 
 def test_an_envelope_is_charged_to_its_own_period() -> None:
     ledger = make_ledger()
-    fold(ledger, 1, envelope("a", 3, period="2026-03"))
+    fold(ledger, 1, head("a", 3, period="2026-03"))
     assert ledger.usage("org", "2026-03") == (3, 0)
     assert ledger.usage("org", MONTH) == (0, 0)
 
@@ -308,7 +185,7 @@ def test_a_reservation_shared_across_the_turn_of_the_month_stays_in_the_month_in
     assert ledger.usage("org", "2026-04") == (0, 0)
 
 
-def test_a_reservation_expires_once_the_stream_is_read_past_its_lease_and_not_before() -> None:
+def test_a_reservation_expires_once_the_stream_is_read_past_its_time_and_not_before() -> None:
     ledger = make_ledger()
     reserve(ledger, "a", 5, now_ns=SECOND)
     ledger.advance(SECOND + DURATION - 1)
@@ -317,7 +194,7 @@ def test_a_reservation_expires_once_the_stream_is_read_past_its_lease_and_not_be
     assert ledger.usage("org", MONTH) == (0, 0)
 
 
-def test_asking_again_renews_the_lease() -> None:
+def test_asking_again_gives_a_reservation_its_whole_time_again() -> None:
     ledger = make_ledger()
     reserve(ledger, "a", 5, now_ns=0)
     reserve(ledger, "b", 5, now_ns=SECOND)
@@ -330,7 +207,7 @@ def test_asking_again_renews_the_lease() -> None:
 
 def test_an_id_is_remembered_for_the_duplicate_window() -> None:
     ledger = make_ledger()
-    fold(ledger, 1, envelope("a", 1), stored_at_ns=SECOND)
+    fold(ledger, 1, head("a", 1), stored_at_ns=SECOND)
     ledger.advance(REMEMBER)
     assert ledger.seen("a") == 1
     ledger.advance(REMEMBER + SECOND)
@@ -339,15 +216,15 @@ def test_an_id_is_remembered_for_the_duplicate_window() -> None:
 
 def test_an_id_stored_again_after_the_window_is_known_by_its_later_sequence() -> None:
     ledger = make_ledger()
-    fold(ledger, 1, envelope("a", 1), stored_at_ns=0)
-    fold(ledger, 9, envelope("a", 1), stored_at_ns=REMEMBER + SECOND)
+    fold(ledger, 1, head("a", 1), stored_at_ns=0)
+    fold(ledger, 9, head("a", 1), stored_at_ns=REMEMBER + SECOND)
     ledger.advance(REMEMBER + 2 * SECOND)
     assert ledger.seen("a") == 9
 
 
 def test_a_named_event_costs_nothing_once_its_month_has_charged_it() -> None:
     ledger = make_ledger()
-    fold(ledger, 1, envelope("a", 2, ["r", "s"]))
+    fold(ledger, 1, head("a", 2, ["r", "s"]))
     assert reserve(ledger, "b", 1, event_ids=["r", "t"]) == Held(2, MONTH, frozenset({"r"}))
     assert reserve(ledger, "c", 1, event_ids=["r"], period="2026-05") == Held(2, "2026-05")
 
@@ -364,7 +241,7 @@ def test_a_named_event_costs_nothing_while_another_request_holds_it_and_costs_ag
 
 def test_known_events_fit_into_a_full_month() -> None:
     ledger = make_ledger()
-    fold(ledger, 1, envelope("a", 10, ["r"]))
+    fold(ledger, 1, head("a", 10, ["r"]))
     assert reserve(ledger, "b", 1, limit=10, event_ids=["r", "s"]) == Held(0, MONTH, frozenset({"r"}))
 
 
@@ -374,42 +251,9 @@ def test_of_a_request_that_does_not_fit_only_those_named_events_are_held_that_it
     assert reserve(ledger, "b", 0, limit=9, event_ids=["r", "s", "t"]) == Held(1, MONTH, frozenset({"r", "s"}))
 
 
-def test_an_envelope_that_charges_an_event_again_costs_one_unit_less() -> None:
-    ledger = make_ledger()
-    fold(ledger, 1, envelope("a", 3, ["r", "s"]))
-    fold(ledger, 2, envelope("b", 3, ["s", "t"]))
-    assert ledger.usage("org", MONTH) == (5, 0)
-    assert ledger.count.by_connection("org", MONTH) == {"custom:ci": 5}
-
-
 def test_a_request_for_no_units_holds_nothing() -> None:
     ledger = make_ledger()
     reserve(ledger, "a", 5)
     assert reserve(ledger, "a", 0) == Held(0, MONTH)
     ledger.release("org", "a")
     assert ledger.usage("org", MONTH) == (0, 0)
-
-
-def test_a_snapshot_holds_what_is_not_known_to_be_saved() -> None:
-    ledger = make_ledger()
-    fold(ledger, 1, envelope("a", 1, ["r"], org_id="one"), APRIL_NS)
-    first = ledger.count.snapshot()
-    fold(ledger, 2, envelope("b", 2, org_id="two"), APRIL_NS)
-    fold(ledger, 3, envelope("c", 4, ["s", "r"], org_id="one"), APRIL_NS)
-    assert first.units == {("one", MONTH, "custom:ci"): 1}
-    assert first.charged == [ChargedIds(1, "one", MONTH, digest("r"))]
-    ledger.count.saved(first.position)
-    second = ledger.count.snapshot()
-    assert second.units == {("one", MONTH, "custom:ci"): 4, ("two", MONTH, "custom:ci"): 2}
-    assert second.charged == [ChargedIds(3, "one", MONTH, digest("s"))]
-    ledger.count.saved(second.position)
-    assert ledger.count.snapshot() == Snapshot(Position(3, "c", APRIL_NS), after=3)
-
-
-def test_months_that_can_no_longer_change_leave_memory_once_they_are_saved() -> None:
-    ledger = make_ledger()
-    for sequence, period in enumerate(("2026-02", "2026-03", "2026-04"), 1):
-        fold(ledger, sequence, envelope(period, 1, ["r"], period=period), APRIL_NS)
-    ledger.count.saved(ledger.position)
-    assert [ledger.usage("org", period)[0] for period in ("2026-02", "2026-03", "2026-04")] == [0, 1, 1]
-    assert [len(ledger.count.charged("org", period)) for period in ("2026-02", "2026-03", "2026-04")] == [0, 1, 1]

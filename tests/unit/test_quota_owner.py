@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from wepeople_contracts.envelope import Charge, EnvelopeHead
+from tests.support.envelope_heads import head
 from wepeople_contracts.quota import AppUsage, Granted, RateLimited, Release, Reserve, Seen, UsageQuery
 from wepeople_quota.count import Position
 from wepeople_quota.ledger import Ledger
@@ -31,15 +31,7 @@ class TestVerdict:
         return self.owner.decide(request(message_id, units, **changed), now or moment(), epoch=7).verdict
 
     def fold(self, message_id: str, units: int, sequence: int = 1) -> None:
-        head = EnvelopeHead(
-            org_id="org",
-            app_id="app",
-            connection="custom:ci",
-            message_id=message_id,
-            received_at_us=0,
-            charge=Charge("2026-04", units, 7),
-        )
-        self.ledger.fold(Position(sequence, message_id, 0), head)
+        self.ledger.fold(Position(sequence, message_id, 0), head(message_id, units))
 
     def test_a_grant_names_the_month_its_end_and_the_owner(self) -> None:
         verdict = self.ask("a", 4)

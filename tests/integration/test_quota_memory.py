@@ -17,9 +17,11 @@ from tests.support.stored import founded, store
 from wepeople_chassis.broker import connect
 from wepeople_chassis.postgres import make_pool
 from wepeople_chassis.rpc import Unavailable
-from wepeople_chassis.stream import stream_state
+from wepeople_chassis.stream import jetstream, stream_state
 from wepeople_contracts.quota import Granted, Seen
+from wepeople_contracts.subjects import STREAM
 from wepeople_embedded.services import ServiceProcess
+from wepeople_provision.stream import SETTINGS
 from wepeople_quota.count import ChargedIds, Position, Snapshot, digest
 from wepeople_quota.fold import Fold
 from wepeople_quota.ledger import Ledger
@@ -196,6 +198,20 @@ async def test_what_each_app_used_outlives_the_process(quota: Quota) -> None:
     await quota.start()
     apps = (await quota.ask.usage()).apps
     assert [(app.connection, app.used) for app in apps] == [("custom:ci", 3), ("custom:crm", 9)]
+
+
+async def test_ids_are_remembered_for_as_long_as_the_stream_refuses_their_duplicates(quota: Quota) -> None:
+    settings = SETTINGS | {"duplicate_window": 2 * 10**9, "num_replicas": 1}
+    await jetstream(quota.ask.connection, f"STREAM.UPDATE.{STREAM}", settings)
+    message = charged(1)
+    await store(quota.ask.connection, message)
+    await quota.start()
+    assert isinstance(await quota.ask.reserve(message.message_id), Seen)
+
+    async def is_forgotten() -> bool:
+        return isinstance(await quota.ask.reserve(message.message_id), Granted)
+
+    await until(is_forgotten)
 
 
 async def test_months_are_counted_apart(quota: Quota) -> None:

@@ -203,7 +203,7 @@ async def test_a_client_that_never_reads_its_answers_is_not_answered_into_memory
     before = gateway.memory_info().rss
     async with wire(system.gateway_url) as deaf:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(send_until_it_must_wait(deaf, request_bytes("GET", "/ping", caller.token) * 1000), 3)
+            await asyncio.wait_for(send_until_it_must_wait(deaf, request_bytes("GET", "/ping", caller.token) * 1000), 2)
         assert (gateway.memory_info().rss - before) / 2**20 < 32
         deaf.abort()
 

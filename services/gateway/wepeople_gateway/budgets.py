@@ -23,6 +23,13 @@ _AWAY_SECONDS = 1.0
 NO_EPOCH = 0
 
 
+class Outdated(Exception):
+    """A verdict of a process that is no longer quota's owner: as good as none."""
+
+    def __init__(self, epoch: int, highest: int) -> None:
+        super().__init__(f"a verdict of epoch {epoch}, after one of epoch {highest}")
+
+
 class Budgets:
     """Asks quota, remembers refusals until the time they named, and counts alone while quota is away.
 
@@ -37,6 +44,7 @@ class Budgets:
         self._refused_until: dict[str, tuple[float, RateLimited]] = {}
         self._alone: dict[str, deque[float]] = {}
         self._away_until = 0.0
+        self._epoch = NO_EPOCH
 
     def check_refused(self, principal: Principal) -> None:
         """429 at once, without asking, until the time that quota told this key or its org."""
@@ -83,12 +91,19 @@ class Budgets:
             reply = await call(
                 self._connection, reserve_subject(request.org_id), request, Verdict, timeout_seconds=_ASK_SECONDS
             )
-        except (Unavailable, Refused) as error:
+            self._check_epoch(reply.verdict)
+        except (Unavailable, Refused, Outdated) as error:
             log.warning("quota_away_fail_open", error=str(error))
             self._away_until = self._clock() + _AWAY_SECONDS
             return self._decide_alone(request)
         self._alone.clear()
         return reply.verdict
+
+    def _check_epoch(self, verdict: Granted | RateLimited | Seen) -> None:
+        if isinstance(verdict, Granted):
+            if verdict.epoch < self._epoch:
+                raise Outdated(verdict.epoch, self._epoch)
+            self._epoch = verdict.epoch
 
     def _decide_alone(self, request: Reserve) -> Granted | RateLimited:
         """A sliding window of this gateway's share of each rate."""

@@ -207,9 +207,13 @@ async def test_it_stops_and_says_what_to_do_when_the_stream_is_another_one(
     org = new_id("org")
     await projecting.stored_and_applied(founded(org), envelope(org, [raw({"eventType": "x", "category": "c"})]))
     await projecting.process.stop()
+    (checkpoint, *_) = await projecting.rows("SELECT stream_identity FROM live_v1.checkpoint")
     for change, message in (
-        ("message_id = 'another'", "Restore that stream from its backup"),
         ("stream_identity = '2020-01-01T00:00:00Z'", "restore the old stream, or rebuild"),
+        (
+            f"stream_identity = '{checkpoint['stream_identity']}', message_id = 'another'",
+            "Restore that stream from its backup",
+        ),
     ):
         await execute(fresh.dsn("projector"), f"UPDATE live_v1.checkpoint SET {change}")
         again = projector_process(fresh.nats_url, fresh.dsn("projector"), tmp_path, "again")

@@ -115,8 +115,9 @@ async def test_answers_tell_the_policy_and_what_is_left_of_it(system: RunningSys
     caller = await operator.caller(requests_per_second=4)
     async with client(system.gateway_url, caller.token) as api:
         answers = [await api.ping() for _ in range(2)] + [await api.post("/events", b"{")]
-    assert [answer.status for answer in answers] == [200, 200, 400]
-    for answer in answers:
+        before_quota = [await api.send("POST", "/events", b"{}", {"Content-Type": "text/plain"})]
+    assert [answer.status for answer in answers + before_quota] == [200, 200, 400, 415]
+    for answer in answers + before_quota:
         assert answer.headers["RateLimit-Policy"] == '"key";q=4;w=1, "org";q=20000;w=1'
-        left = re.fullmatch(r'"key";r=([0-3]);t=[01]', answer.headers["RateLimit"])
+        left = re.fullmatch(r'"key";r=([0-4]);t=[01]', answer.headers["RateLimit"])
         assert left, answer.headers["RateLimit"]

@@ -20,6 +20,7 @@ log = get_logger(__name__)
 
 _ASK_SECONDS = 1.0
 _AWAY_SECONDS = 1.0
+_MAX_WINDOWS = 10_000
 NO_EPOCH = 0
 
 
@@ -43,6 +44,7 @@ class Budgets:
         self._clock = clock
         self._refused_until: dict[str, tuple[float, RateLimited]] = {}
         self._alone: dict[str, deque[float]] = {}
+        self._windows: dict[str, tuple[float, Window]] = {}
         self._away_until = 0.0
         self._epoch = NO_EPOCH
 
@@ -70,11 +72,24 @@ class Budgets:
             month_limit=principal.max_events_per_month,
         )
         verdict = await self._ask(request)
+        if len(self._windows) >= _MAX_WINDOWS:
+            self._windows.clear()
+        self._windows[principal.key_id] = (self._clock(), verdict.key_window)
         if isinstance(verdict, RateLimited):
             scope = principal.key_id if verdict.scope == "key" else principal.org_id
             self._refused_until[scope] = (self._clock() + verdict.retry_after_seconds, verdict)
             raise rate_limited(verdict, principal)
         return verdict
+
+    def headers(self, principal: Principal) -> Mapping[str, str]:
+        """The rate headers of an answer: the key's window as it was when quota was last asked, less what has passed
+        since; a request that is refused before quota is asked leaves it as it was.
+        """
+        asked_at, window = self._windows.get(principal.key_id, (0.0, None))
+        left = 0.0 if window is None else window.reset_seconds - (self._clock() - asked_at)
+        if window is None or left <= 0:
+            window = Window(remaining=principal.key_requests_per_second, reset_seconds=1.0)
+        return rate_headers(principal, window)
 
     async def release(self, org_id: str, message_id: str) -> None:
         """Give a reservation back; if quota does not hear it, the reservation runs out by itself."""

@@ -13,7 +13,7 @@ from wepeople_contracts.projection import RequestQuery, RequestStatus
 from wepeople_contracts.quota import Usage, UsageQuery
 from wepeople_contracts.rows import MAX_METADATA_BYTES, MAX_METRICS, MAX_ROWS
 from wepeople_contracts.subjects import REQUEST_STATUS, USAGE
-from wepeople_gateway.budgets import Budgets, rate_headers
+from wepeople_gateway.budgets import Budgets
 from wepeople_gateway.errors import ApiError, unavailable
 from wepeople_gateway.ingest.publish import NotStored, Publisher
 from wepeople_gateway.ingest.respond import results
@@ -126,9 +126,10 @@ class ReadHandler:
 
     async def _admit(self, request: web.Request) -> Principal:
         principal = await self._principals.authenticate(request.headers.get("Authorization"))
+        request["rate_headers"] = self._budgets.headers(principal)
         self._budgets.check_refused(principal)
-        verdict = await self._budgets.reserve(principal, None)
-        request["rate_headers"] = rate_headers(principal, verdict.key_window)
+        await self._budgets.reserve(principal, None)
+        request["rate_headers"] = self._budgets.headers(principal)
         return principal
 
 

@@ -12,7 +12,7 @@ from wepeople_contracts.envelope import Envelope, decode, encode
 from wepeople_contracts.ids import message_id
 from wepeople_contracts.quota import Seen
 from wepeople_contracts.subjects import ingest_subject, partition_of
-from wepeople_gateway.budgets import Budgets, rate_headers
+from wepeople_gateway.budgets import Budgets
 from wepeople_gateway.errors import ApiError, MalformedBody, unavailable
 from wepeople_gateway.ingest.body import Account, MemoryBudget, check_content_type, read_body
 from wepeople_gateway.ingest.command import EVENTS, SNAPSHOTS, Command, Endpoint, judge, price, seal
@@ -56,6 +56,7 @@ class IngestHandler:
 
     async def _ingest(self, request: web.Request, endpoint: Endpoint) -> web.Response:
         principal = await self._principals.authenticate(request.headers.get("Authorization"))
+        request["rate_headers"] = self._budgets.headers(principal)
         self._budgets.check_refused(principal)
         check_content_type(request)
         with self._memory.account() as account:
@@ -63,7 +64,7 @@ class IngestHandler:
             judged = judge(command)
             units, event_ids = price(command, judged)
             verdict = await self._budgets.reserve(principal, command.message_id, units, event_ids)
-            request["rate_headers"] = rate_headers(principal, verdict.key_window)
+            request["rate_headers"] = self._budgets.headers(principal)
             if command.problem is not None:
                 raise ApiError("invalid_body", command.problem)
             if isinstance(verdict, Seen):

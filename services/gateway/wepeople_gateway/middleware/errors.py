@@ -36,7 +36,8 @@ def errors_middleware(docs_url: str) -> Middleware:
             response = error_response(INTERNAL, request_id, docs_url)
         response.headers["X-Request-Id"] = request_id
         response.headers["Server"] = "wepeople"
-        response.headers.update(request.get("rate_headers", {}))
+        for name, value in request.get("rate_headers", {}).items():
+            response.headers.setdefault(name, value)
         return response
 
     return middleware

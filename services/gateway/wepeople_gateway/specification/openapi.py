@@ -11,9 +11,9 @@ from wepeople_gateway.specification.answers import Refusal, RequestId, RowsRefus
 from wepeople_gateway.specification.examples import Example
 from wepeople_gateway.specification.operations import OPERATIONS, PAGES, Operation, Page
 from wepeople_gateway.specification.parameters import (
+    CALLER_KNOWN,
     EVERY_ANSWER,
     HEADERS,
-    PASSED,
     PATH_PARAMETERS,
     REQUEST_PARAMETERS,
     SECURITY_SCHEME,
@@ -25,9 +25,6 @@ from wepeople_gateway.specification.schemas import Schema, schemas_of
 _OF_ROWS: frozenset[Code] = frozenset({"invalid_body", "forbidden_event_type"})
 """Codes that all rows of a well-formed request may share."""
 
-_BEFORE_THE_RATES: frozenset[Code] = frozenset(
-    {"invalid_key", "payload_too_large", "unsupported_media_type", "internal"}
-)
 _HEADERS_OF: dict[Code, tuple[str, ...]] = {
     "invalid_key": ("WWW-Authenticate",),
     "rate_limited": ("Retry-After",),
@@ -86,7 +83,7 @@ def _types() -> list[Any]:
 
 def _operation(operation: Operation, named: dict[Any, Schema]) -> dict[str, Any]:
     writes = operation.body is not None
-    headers = header_refs(*EVERY_ANSWER, *PASSED, *(STORED if writes else ()))
+    headers = header_refs(*EVERY_ANSWER, *CALLER_KNOWN, *(STORED if writes else ()))
     found: dict[str, Any] = {
         "operationId": operation.id,
         "tags": [operation.tag],
@@ -123,8 +120,8 @@ def _content(schema: Schema, example: Example | None) -> dict[str, Any]:
 def _refusal(code: Code, refusals: Sequence[Schema]) -> dict[str, Any]:
     """The response of one code; its prose is the guide's."""
     headers = [*EVERY_ANSWER, *_HEADERS_OF.get(code, ())]
-    if code not in _BEFORE_THE_RATES:
-        headers += PASSED
+    if code != "invalid_key":
+        headers += CALLER_KNOWN
     retry = "Can be sent again as it is." if code in RETRYABLE else "Fails again unless something changes."
     whole, _ = refusals
     schema = {"anyOf": list(refusals)} if code in _OF_ROWS else whole

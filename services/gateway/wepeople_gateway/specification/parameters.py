@@ -58,7 +58,7 @@ HEADERS: dict[str, Definition] = {
     },
     "RateLimit-Policy": {
         "description": "The rates that hold: requests (`q`) in any window of `w` seconds, for the key and for the "
-        "organization (draft-ietf-httpapi-ratelimit-headers). With every answer to a request that passed.",
+        "organization (draft-ietf-httpapi-ratelimit-headers). With every answer to a caller who is known.",
         "schema": {"type": "string"},
         "example": '"key";q=60;w=1, "org";q=600;w=1',
     },
@@ -89,7 +89,7 @@ HEADERS: dict[str, Definition] = {
 }
 
 EVERY_ANSWER = ("X-Request-Id",)
-PASSED = ("RateLimit-Policy", "RateLimit")
+CALLER_KNOWN = ("RateLimit-Policy", "RateLimit")
 STORED = ("Idempotent-Replayed", "Projected")
 
 

@@ -13,7 +13,18 @@ from tests.support.fresh import Fresh, Template, fresh_system
 from wepeople_chassis.rpc import Refused
 from wepeople_contracts.auth import KeyRevoked, Principal
 from wepeople_contracts.ids import new_key
-from wepeople_contracts.operators import AllowEventTypes, App, CreateKey, Key, KeyList, ListKeys, NewKey, RevokeKey
+from wepeople_contracts.operators import (
+    AllowEventTypes,
+    App,
+    ChangePlan,
+    CreateKey,
+    Key,
+    KeyList,
+    ListKeys,
+    NewKey,
+    Org,
+    RevokeKey,
+)
 from wepeople_contracts.subjects import AUTHENTICATE, KEY_REVOKED
 
 
@@ -155,11 +166,29 @@ async def test_a_longer_whitelist_is_known_within_seconds(auth: Auth) -> None:
     await until(is_known)
 
 
+async def test_another_plan_is_known_within_seconds_and_an_unknown_one_changes_nothing(auth: Auth) -> None:
+    org = await auth.org(plan="free")
+    key = await auth.key(await auth.app(org))
+    assert (await auth.authenticate(key.token)).max_events_per_month == 10_000
+    unknown = await refusal(auth.command("change_plan", ChangePlan(org_id=org.org_id, plan="gold"), Org))
+    assert unknown.code == "not_found"
+    assert "free, scale, standard" in unknown.message
+    changed = await auth.command("change_plan", ChangePlan(org_id=org.org_id, plan="scale"), Org)
+    assert (changed.org_id, changed.plan.name) == (org.org_id, "scale")
+
+    async def is_known() -> bool:
+        principal = await auth.authenticate(key.token)
+        return (principal.max_events_per_month, principal.key_requests_per_second) == (None, 5_000)
+
+    await until(is_known)
+
+
 async def test_what_cannot_be_found_is_named(auth: Auth) -> None:
     errors = [
         await refusal(auth.command("create_key", CreateKey(app_id="app_none"), NewKey)),
         await refusal(auth.command("list_keys", ListKeys(app_id="app_none"), KeyList)),
         await refusal(auth.command("revoke_key", RevokeKey(key_id="none"), Key)),
+        await refusal(auth.command("change_plan", ChangePlan(org_id="org_none", plan="free"), Org)),
     ]
     assert {error.code for error in errors} == {"not_found"}
     assert all("none" in error.message for error in errors)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from wepeople_auth import cli
 
 COMMANDS = [
-    (cli.org, "org", ["create", "list"]),
+    (cli.org, "org", ["create", "plan", "list"]),
     (cli.app, "app", ["create", "list", "allow"]),
     (cli.key, "key", ["create", "list", "revoke"]),
     (cli.worker, "worker", ["import"]),

@@ -45,6 +45,19 @@ def create_org(
     _run("create_org", name, plan, as_json=as_json)
 
 
+@org.command("plan")
+def change_plan(
+    org: OrgArgument,
+    plan: Annotated[str, typer.Argument(help="free, standard or scale.")],
+    as_json: Json = False,
+) -> None:
+    """Move an org to another plan. Gateways know of it within 60 seconds; what the month has used stays used.
+
+    Example: `wepeople org plan Acme scale`
+    """
+    _run("change_plan", org, plan, as_json=as_json)
+
+
 @org.command("list")
 def list_orgs(as_json: Json = False) -> None:
     """Show every org.

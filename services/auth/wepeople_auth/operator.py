@@ -16,6 +16,7 @@ from wepeople_contracts.operators import (
     AllowEventTypes,
     App,
     AppList,
+    ChangePlan,
     CreateApp,
     CreateKey,
     CreateOrg,
@@ -56,6 +57,15 @@ async def create_org(operator: Operator, name: str, plan: str, *, as_json: bool)
     async with operator_connection(operator) as connection:
         org = await _ask(connection, "create_org", CreateOrg(name=name, plan=plan), Org)
     _told(org, f"Org {org.name!r} is founded on the plan {org.plan.name}: {org.org_id}", as_json=as_json)
+
+
+async def change_plan(operator: Operator, org: str, plan: str, *, as_json: bool) -> None:
+    """Move an org to another plan."""
+    async with operator_connection(operator) as connection:
+        command = ChangePlan(org_id=await _find_org(connection, org), plan=plan)
+        changed = await _ask(connection, "change_plan", command, Org)
+    told = f"Org {changed.name!r} is on the plan {changed.plan.name}, at every gateway within 60 seconds."
+    _told(changed, told, as_json=as_json)
 
 
 async def list_orgs(operator: Operator, *, as_json: bool) -> None:

@@ -23,6 +23,13 @@ class CreateOrg(Message):
     plan: str = "standard"
 
 
+class ChangePlan(Message):
+    """Moves an org to another plan; gateways know of it within 60 seconds."""
+
+    org_id: str
+    plan: str
+
+
 class Org(Message):
     """A tenant."""
 
@@ -148,6 +155,7 @@ class KeyList(Message):
 COMMANDS: dict[str, tuple[type[Message], type[Message]]] = {
     "create_org": (CreateOrg, Org),
     "list_orgs": (Nothing, OrgList),
+    "change_plan": (ChangePlan, Org),
     "create_app": (CreateApp, App),
     "list_apps": (ListApps, AppList),
     "allow_event_types": (AllowEventTypes, App),

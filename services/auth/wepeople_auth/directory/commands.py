@@ -17,6 +17,7 @@ from wepeople_contracts.operators import (
     AllowEventTypes,
     App,
     AppList,
+    ChangePlan,
     CreateApp,
     CreateOrg,
     Imported,
@@ -24,6 +25,7 @@ from wepeople_contracts.operators import (
     ListApps,
     Org,
     OrgList,
+    Plan,
 )
 
 
@@ -44,9 +46,7 @@ class DirectoryCommands:
         fact = outbox_fact(founded)
         async with transaction(self._pool) as connection:
             store = DirectoryStore(connection)
-            plan = await store.plan(command.plan)
-            if plan is None:
-                raise not_found(f"There is no plan {command.plan!r}. Plans: {', '.join(await store.plan_names())}.")
+            plan = await _known_plan(store, command.plan)
             org = await store.insert_org(founded.org_id, name, plan, founded.salt)
             await self._outbox.write(connection, fact)
         await self._outbox.deliver(fact, f"The org {org.org_id} is founded")
@@ -56,6 +56,15 @@ class DirectoryCommands:
         """Every org."""
         async with transaction(self._pool) as connection:
             return OrgList(orgs=await DirectoryStore(connection).list_orgs())
+
+    async def change_plan(self, command: ChangePlan) -> Org:
+        """Move an org to another plan, which gateways know of within 60 seconds; what the month has used stays used."""
+        async with transaction(self._pool) as connection:
+            store = DirectoryStore(connection)
+            org = await store.set_plan(command.org_id, await _known_plan(store, command.plan))
+        if org is None:
+            raise _unknown_org(command.org_id)
+        return org
 
     async def create_app(self, command: CreateApp) -> App:
         """Create an app; `already_exists` when the org has one of that slug."""
@@ -110,6 +119,13 @@ class DirectoryCommands:
             await self._outbox.write(connection, fact)
         sequence = await self._outbox.deliver(fact, f"{len(imported.workers)} workers are taken in")
         return Imported(count=len(imported.workers), sequence=sequence)
+
+
+async def _known_plan(store: DirectoryStore, name: str) -> Plan:
+    plan = await store.plan(name)
+    if plan is None:
+        raise not_found(f"There is no plan {name!r}. Plans: {', '.join(await store.plan_names())}.")
+    return plan
 
 
 def _unknown_org(org_id: str) -> Refused:

@@ -11,6 +11,10 @@ INSERT INTO auth.orgs (org_id, name, plan, salt)
 VALUES (%(org_id)s, %(name)s, %(plan)s, %(salt)s)
 RETURNING created_at
 
+-- name: set_plan
+UPDATE auth.orgs SET plan = %(plan)s WHERE org_id = %(org_id)s
+RETURNING name, created_at
+
 -- name: list_orgs
 SELECT o.org_id, o.name, o.created_at,
        p.name, p.max_events_per_month, p.key_requests_per_second, p.org_requests_per_second

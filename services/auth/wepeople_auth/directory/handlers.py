@@ -7,6 +7,7 @@ from wepeople_contracts.operators import (
     AllowEventTypes,
     App,
     AppList,
+    ChangePlan,
     CreateApp,
     CreateOrg,
     Imported,
@@ -33,6 +34,10 @@ def serve_directory_commands(broker: NatsBroker, commands: DirectoryCommands) ->
     @broker.subscriber(auth_command("list_orgs"), queue=QUEUE, max_workers=WORKERS)
     async def list_orgs(_: Nothing) -> Reply[OrgList]:
         return Reply[OrgList](ok=await commands.list_orgs())
+
+    @broker.subscriber(auth_command("change_plan"), queue=QUEUE, max_workers=WORKERS)
+    async def change_plan(command: ChangePlan) -> Reply[Org]:
+        return Reply[Org](ok=await commands.change_plan(command))
 
     @broker.subscriber(auth_command("create_app"), queue=QUEUE, max_workers=WORKERS)
     async def create_app(command: CreateApp) -> Reply[App]:

@@ -32,6 +32,12 @@ class DirectoryStore:
         assert row is not None
         return Org(org_id=org_id, name=name, plan=plan, created_at=row[0])
 
+    async def set_plan(self, org_id: str, plan: Plan) -> Org | None:
+        """Move an org to a plan; None when there is no such org."""
+        values = {"org_id": org_id, "plan": plan.name}
+        row = await (await self._connection.execute(_QUERIES["set_plan"], values)).fetchone()
+        return None if row is None else Org(org_id=org_id, name=row[0], plan=plan, created_at=row[1])
+
     async def list_orgs(self) -> list[Org]:
         """Every org, oldest first."""
         found = await self._connection.execute(_QUERIES["list_orgs"])

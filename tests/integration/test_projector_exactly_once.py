@@ -126,6 +126,7 @@ async def execute(dsn: str, statement: str) -> None:
         await connection.execute(statement.encode())
 
 
+@pytest.mark.slow
 async def test_killed_again_and_again_it_applies_every_event_once_and_a_rebuild_gives_identical_rows(
     fresh: Fresh, projecting: Projecting, tmp_path: Path
 ) -> None:

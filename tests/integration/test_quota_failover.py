@@ -69,6 +69,7 @@ async def test_an_owner_that_stops_in_order_hands_over_without_leaving_a_request
     assert set(epochs) == {1, 2}
 
 
+@pytest.mark.slow
 async def test_an_owner_that_was_frozen_is_silent_when_it_wakes_and_takes_over_again_later(pair: Pair) -> None:
     frozen = await pair.owner()
     frozen.child.signal(signal.SIGSTOP)

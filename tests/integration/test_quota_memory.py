@@ -112,6 +112,7 @@ async def test_a_process_killed_before_it_ever_saved_is_replaced_without_loss(qu
     assert (await quota.ask.usage()).used == 50
 
 
+@pytest.mark.slow
 async def test_a_process_killed_between_two_saves_is_replaced_without_loss(quota: Quota) -> None:
     expected = 0
     for round_number in range(4):
@@ -163,6 +164,7 @@ async def test_ids_are_seen_after_a_restart_although_they_were_counted_before(qu
     assert (await quota.ask.usage()).used == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_named_events_are_charged_once_a_month_whatever_happens_to_the_process(quota: Quota, end: str) -> None:
     expected: set[str] = set()

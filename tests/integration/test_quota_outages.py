@@ -100,6 +100,7 @@ async def test_the_lease_survives_a_nats_that_was_killed_and_one_process_answers
         assert await pair.owner() is owner
 
 
+@pytest.mark.slow
 async def test_an_owner_cut_off_for_longer_than_its_lease_answers_again_or_another_does_but_never_both(
     ground: Ground,
 ) -> None:
@@ -113,6 +114,7 @@ async def test_an_owner_cut_off_for_longer_than_its_lease_answers_again_or_anoth
             assert len(await verdicts(pair.ask.connection, 0.1)) == 1
 
 
+@pytest.mark.slow
 async def test_a_standby_takes_over_without_postgres_and_saves_when_it_is_back(ground: Ground) -> None:
     org = new_id("org")
     async with quota_pair(ground.nats.url, ground.quota) as pair:
@@ -128,6 +130,7 @@ async def test_a_standby_takes_over_without_postgres_and_saves_when_it_is_back(g
         await until(lambda: _is_saved(ground, org, 3), seconds=20)
 
 
+@pytest.mark.slow
 async def test_quota_waits_for_servers_that_come_later(ground: Ground) -> None:
     await ground.stop()
     process = ground.quota()

@@ -1,4 +1,8 @@
-"""The order of decisions for one request (design §3): 401, 415/413, 429, replay, 400, rows, 402, then the stream."""
+"""The order of decisions for one request (design §3): 401, 415/413, 429, replay, 400, rows, 402, then the stream.
+
+A fault of the request itself (its key, a parameter, broken gzip) is 400 before a replay: such a request is never the
+same as one that was stored.
+"""
 
 import hashlib
 import time

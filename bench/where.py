@@ -25,6 +25,7 @@ WORK = (
     ("wepeople_gateway/ingest/handler.py", "fingerprint and order of decisions"),
     ("wepeople_quota/fold.py", "folding the stream into the month"),
     ("wepeople_quota/ledger.py", "folding the stream into the month"),
+    ("wepeople_quota/count.py", "folding the stream into the month"),
     ("wepeople_quota/", "verdicts"),
     ("wepeople_projector/decode.py", "decoding rows"),
     ("wepeople_projector/memory.py", "resolving workers"),

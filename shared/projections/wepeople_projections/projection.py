@@ -1,0 +1,181 @@
+"""A projection: a class with tables and handlers. `define` checks one and finds what it has."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+from wepeople_contracts.directory import DirectoryFact
+from wepeople_projections.columns import is_name
+from wepeople_projections.errors import DefinitionError
+from wepeople_projections.operations import Emitted
+from wepeople_projections.table import Row, TableSpec, spec_of
+
+Handler = Callable[[Any], Emitted]
+F = TypeVar("F", bound=Callable[..., Emitted])
+
+_HANDLES = "__handles__"
+_ALL = "*"
+
+
+class Projection:
+    """Inherit, name it, give it a version and tables, and write handlers: pure functions of what they are given.
+
+    A new `version` is built beside the old one and takes its place by `wepeople projection promote`. With `ordered`,
+    what comes of a worker after a row that was parked waits behind it. `resolves_workers = False` spares the work of
+    finding whom a row is about, where nobody asks. `views` are SELECTs over the tables (`{schema}.my_table`) that are
+    offered under their names beside the tables, or in the place of one of the same name. `parts` makes one projection
+    of several, built together and swapped together.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    tables: ClassVar[tuple[type[Row], ...]] = ()
+    views: ClassVar[Mapping[str, str]] = {}
+    parts: ClassVar[tuple[type["Projection"], ...]] = ()
+    ordered: ClassVar[bool] = False
+    resolves_workers: ClassVar[bool] = True
+
+
+def on_event(*event_types: str) -> Callable[[F], F]:
+    """The method takes each `Event` of these types (`deploy.*` takes all that begin so), or every one."""
+    return _handles("event", event_types or (_ALL,))
+
+
+def on_snapshot(*snapshot_types: str) -> Callable[[F], F]:
+    """The method takes each `Snapshot` of these types, or every one."""
+    return _handles("snapshot", snapshot_types or (_ALL,))
+
+
+def on_request() -> Callable[[F], F]:
+    """The method takes each `Request`, before its rows."""
+    return _handles("request", (_ALL,))
+
+
+def on_reject() -> Callable[[F], F]:
+    """The method takes each `Reject`, before the request's accepted rows."""
+    return _handles("reject", (_ALL,))
+
+
+def on_identified() -> Callable[[F], F]:
+    """The method takes each `Identified`."""
+    return _handles("identified", (_ALL,))
+
+
+def on_fact(*bodies: type[DirectoryFact]) -> Callable[[F], F]:
+    """The method takes each `Fact` whose body is of these types, such as `OrgFounded`, or every one."""
+    return _handles("fact", tuple(body.__name__ for body in bodies) or (_ALL,))
+
+
+@dataclass(slots=True)
+class Handlers:
+    """The handlers of one kind of item; `of` finds those that take a type, in the order of the parts and methods."""
+
+    exact: list[tuple[str, Handler]] = field(default_factory=list)
+    _found: dict[str, tuple[Handler, ...]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.exact)
+
+    def of(self, type_name: str) -> tuple[Handler, ...]:
+        """Those that take items of this type."""
+        found = self._found.get(type_name)
+        if found is None:
+            found = self._found[type_name] = tuple(
+                handler for pattern, handler in self.exact if _matches(pattern, type_name)
+            )
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A projection taken apart: what it is called, its tables and views, and its handlers by what they take."""
+
+    name: str
+    version: int
+    tables: tuple[TableSpec, ...]
+    views: Mapping[str, str]
+    ordered: bool
+    resolves_workers: bool
+    events: Handlers
+    snapshots: Handlers
+    requests: Handlers
+    rejects: Handlers
+    identified: Handlers
+    facts: Handlers
+
+    @property
+    def schema(self) -> str:
+        """Where this version has its tables."""
+        return f"{self.name}_v{self.version}"
+
+    def table(self, row: type[Row]) -> TableSpec:
+        """The table of a row's class; `DefinitionError` when the projection does not list it."""
+        spec = spec_of(row)
+        if spec not in self.tables:
+            raise DefinitionError(self.name, f"{row.__name__} is not among its tables")
+        return spec
+
+
+def define(projection: type[Projection]) -> Definition:
+    """Check a projection and take it apart; `DefinitionError` says what cannot be."""
+    where = projection.__name__
+    for attribute, kind in (("name", str), ("version", int)):
+        if not isinstance(getattr(projection, attribute, None), kind):
+            raise DefinitionError(where, f"it has no {attribute}; give it one, such as {_EXAMPLES[attribute]}")
+    if not is_name(projection.name) or projection.version < 1:
+        raise DefinitionError(where, "a name is lower case (letters, digits, _), a version 1 or more")
+    parts = projection.parts or (projection,)
+    handlers: dict[str, Handlers] = {kind: Handlers() for kind in _KINDS}
+    tables: list[TableSpec] = []
+    views: dict[str, str] = {}
+    for part in parts:
+        tables += map(spec_of, part.tables)
+        views |= part.views
+        _collect(part(), handlers)
+    views |= projection.views
+    names = [spec.name for spec in tables]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise DefinitionError(where, f"two tables are called {', '.join(sorted(twice))}")
+    if not any(handlers.values()):
+        raise DefinitionError(where, "it has no handler: mark a method with @on_event() or another of its kind")
+    return Definition(
+        name=projection.name,
+        version=projection.version,
+        tables=tuple(tables),
+        views=views,
+        ordered=projection.ordered,
+        resolves_workers=any(part.resolves_workers for part in parts),
+        events=handlers["event"],
+        snapshots=handlers["snapshot"],
+        requests=handlers["request"],
+        rejects=handlers["reject"],
+        identified=handlers["identified"],
+        facts=handlers["fact"],
+    )
+
+
+_KINDS = ("event", "snapshot", "request", "reject", "identified", "fact")
+_EXAMPLES = {"name": 'name = "deploys"', "version": "version = 1"}
+
+
+def _handles(kind: str, patterns: tuple[str, ...]) -> Callable[[F], F]:
+    def mark(method: F) -> F:
+        setattr(method, _HANDLES, (kind, patterns))
+        return method
+
+    return mark
+
+
+def _collect(part: Projection, handlers: dict[str, Handlers]) -> None:
+    for owner in reversed(type(part).__mro__):
+        for name, member in vars(owner).items():
+            marked = getattr(member, _HANDLES, None)
+            if marked is not None and getattr(type(part), name) is member:
+                kind, patterns = marked
+                handlers[kind].exact += [(pattern, getattr(part, name)) for pattern in patterns]
+
+
+def _matches(pattern: str, type_name: str) -> bool:
+    if pattern.endswith("*"):
+        return type_name.startswith(pattern[:-1])
+    return pattern == type_name

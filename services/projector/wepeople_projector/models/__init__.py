@@ -1,0 +1,1 @@
+"""The built-in read models: one file each, by the same API as anybody's projection."""

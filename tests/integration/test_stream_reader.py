@@ -69,6 +69,14 @@ async def test_the_first_sequence_since_a_moment_is_found(connection: Client, st
     assert await sequence_since(connection, time.time_ns() + 60 * 10**9) == 6
 
 
+async def test_a_moment_is_exact_to_the_nanosecond(connection: Client, stream: JetStreamContext) -> None:
+    await store(stream, 3)
+    messages, _ = await read(StreamReader(connection, filter_subject=EVERYTHING, after=0), lambda m, _: len(m) >= 3)
+    for message in messages:
+        assert await sequence_since(connection, message.stored_at_ns) == message.sequence
+        assert await sequence_since(connection, message.stored_at_ns + 1) == message.sequence + 1
+
+
 async def test_messages_stored_while_reading_arrive_as_they_come(connection: Client, stream: JetStreamContext) -> None:
     reader = StreamReader(connection, filter_subject=EVERYTHING, after=0)
     reading = asyncio.create_task(read(reader, lambda m, _: len(m) >= 300))

@@ -81,7 +81,8 @@ async def stream_state(connection: Client) -> StreamState:
 
 async def sequence_since(connection: Client, stored_at_ns: int) -> int:
     """The first sequence stored at or after a moment, nanoseconds since 1970; the next to come if there is none."""
-    moment = datetime.fromtimestamp(stored_at_ns // 1_000_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    seconds, nanoseconds = divmod(stored_at_ns, 1_000_000_000)
+    moment = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09}Z"
     info = await create_consumer(connection, {"deliver_policy": "by_start_time", "opt_start_time": moment})
     await delete_consumer(connection, info["name"])
     sequence: int = info["delivered"]["stream_seq"]

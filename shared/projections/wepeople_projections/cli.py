@@ -47,6 +47,7 @@ def new_projection(
 
 @projection.command("run")
 def run_projection(
+    *,
     file: Annotated[str, typer.Argument(metavar="FILE[:Class]", help="The file, and the class if it has several.")],
     start: Annotated[
         str | None, typer.Option("--from", metavar="SEQ|TIME", help="The first message that handlers are given.")

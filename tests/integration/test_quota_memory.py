@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 import pytest
+from msgspec.structs import replace
 from psycopg import AsyncConnection
 from psycopg.errors import CheckViolation
 
@@ -18,6 +19,7 @@ from wepeople_chassis.broker import connect
 from wepeople_chassis.postgres import make_pool
 from wepeople_chassis.rpc import Unavailable
 from wepeople_chassis.stream import jetstream, stream_state
+from wepeople_contracts.envelope import ENVELOPE_VERSION
 from wepeople_contracts.quota import Granted, Seen
 from wepeople_contracts.subjects import STREAM
 from wepeople_embedded.services import ServiceProcess
@@ -234,6 +236,14 @@ async def test_a_stream_made_anew_under_the_count_stops_quota_with_one_line(quot
     process = quota.begin()
     assert await process.child.wait(10) == 1
     assert "the checkpoint belongs to" in process.child.log_tail()[-1]
+
+
+async def test_an_envelope_of_a_newer_release_stops_quota_before_it_is_passed_over(quota: Quota) -> None:
+    await store(quota.ask.connection, charged(7), replace(charged(5), version=ENVELOPE_VERSION + 1))
+    process = quota.begin()
+    assert await process.child.wait(10) == 1
+    assert "cannot be counted: envelope version 2 is unknown" in process.child.log_tail()[-1]
+    assert await quota.saved_sequence() < 2
 
 
 async def test_another_message_at_the_saved_position_stops_quota(quota: Quota) -> None:

@@ -94,7 +94,7 @@ def test_what_belongs_to_an_org_that_was_never_founded_is_parked_whole() -> None
         (
             ingest_subject(ORG, "app_1", "events"),
             encode(msgspec.structs.replace(envelope(ORG, []), version=ENVELOPE_VERSION + 1)),
-            "upgrade the projector",
+            "upgrade first",
         ),
         ("ingest.0.org_a.events", b"", "not a subject"),
     ],

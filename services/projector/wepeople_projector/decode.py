@@ -5,7 +5,7 @@ from msgspec import DecodeError, Struct
 
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.directory import DirectoryFact, decode_fact
-from wepeople_contracts.envelope import ENVELOPE_VERSION, AcceptedRow, Envelope, RejectedRow
+from wepeople_contracts.envelope import AcceptedRow, Envelope, RejectedRow
 from wepeople_contracts.envelope import decode as decode_envelope
 from wepeople_contracts.rows import EventRow, SnapshotRow
 from wepeople_contracts.subjects import IngestSubject, parse_ingest_subject
@@ -86,8 +86,6 @@ def _fact(message: StoredMessage, subject: IngestSubject) -> Fact:
 
 def _request(message: StoredMessage, subject: IngestSubject) -> Request:
     envelope = decode_envelope(message.data)
-    if envelope.version > ENVELOPE_VERSION:
-        raise ValueError(f"envelope version {envelope.version} is unknown to this release; upgrade the projector")
     if envelope.kind != subject.kind:
         raise ValueError(f"an envelope of kind {envelope.kind!r} under a subject of kind {subject.kind!r}")
     _same_org(envelope.org_id, subject)

@@ -12,6 +12,7 @@ from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import StoredMessage, StreamError, StreamState, sequence_since
 from wepeople_contracts.envelope import decode_head
 from wepeople_contracts.subjects import STREAM, STREAM_SUBJECTS, parse_ingest_subject
+from wepeople_contracts.upcasting import NewerVersion
 from wepeople_quota.count import Position
 from wepeople_quota.ledger import Ledger
 from wepeople_quota.month import NANOSECONDS
@@ -99,6 +100,9 @@ def _fold(ledger: Ledger, message: StoredMessage) -> None:
         return
     try:
         head = decode_head(message.data)
+    except NewerVersion as error:
+        # Passing it over would lose its charge for good. Stopped here, the count goes on after the upgrade.
+        raise StreamError(f"message {message.sequence} of {STREAM} cannot be counted: {error}") from error
     except DecodeError as error:
         # Whoever cannot be read cannot be charged: one bad message must not stop the count of all orgs.
         log.error("not_an_envelope", sequence=message.sequence, subject=message.subject, error=str(error))

@@ -6,10 +6,14 @@ from wepeople_contracts.reply import Message
 
 
 class Projected(Message):
-    """Broadcast after a commit: everything of the partition up to `sequence` is visible."""
+    """Broadcast after a commit: everything of the partition up to `sequence` is visible.
+
+    `pending` messages of the partition were left to be read; a replay gives way while there are any.
+    """
 
     partition: int
     sequence: int
+    pending: int = 0
 
 
 class RequestQuery(Message):

@@ -16,3 +16,26 @@ class Selection(Struct, frozen=True, kw_only=True, omit_defaults=True):
     org_ids: tuple[str, ...] = ()
     app_ids: tuple[str, ...] = ()
     event_types: tuple[str, ...] = ()
+
+    def takes_org(self, org_id: str) -> bool:
+        """Whether an org is in it. Nothing of another one's history matters, not even who is who."""
+        return not self.org_ids or org_id in self.org_ids
+
+    def takes_message(self, sequence: int, app_id: str | None) -> bool:
+        """Whether a message stored there by an app (None: by the org's directory) is in it, if its org is."""
+        if sequence < self.from_sequence or (self.to_sequence is not None and sequence > self.to_sequence):
+            return False
+        return app_id is None or not self.app_ids or app_id in self.app_ids
+
+    def takes_type(self, event_type: str | None) -> bool:
+        """Whether events of a type are in it; None stands for a snapshot, which has none."""
+        if not self.event_types:
+            return True
+        return event_type is not None and any(matches(pattern, event_type) for pattern in self.event_types)
+
+
+def matches(pattern: str, type_name: str) -> bool:
+    """Whether a pattern (`deploy.shipped`, or `deploy.*` for all that begin so) means this type."""
+    if pattern.endswith("*"):
+        return type_name.startswith(pattern[:-1])
+    return pattern == type_name

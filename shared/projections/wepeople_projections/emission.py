@@ -1,0 +1,52 @@
+"""Calls handlers, and says what went wrong when they cannot take an item."""
+
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from wepeople_projections.errors import OperationError
+from wepeople_projections.operations import Operation
+from wepeople_projections.projection import Handler
+from wepeople_projections.table import Row
+
+_OPERATIONS = frozenset(get_args(Operation))
+_HERE = str(Path(__file__).parent)
+_LONGEST_REASON = 1000
+
+
+def emitted(handlers: Sequence[Handler], item: Any) -> Sequence[Operation]:
+    """What the handlers make of an item, in their order; whatever they raise, and `OperationError` when one returns
+    what is no operation.
+    """
+    if len(handlers) == 1:
+        result = handlers[0](item)
+        if type(result) in _OPERATIONS:
+            return (result,)  # type: ignore[return-value]  # it is one of them
+        return _several(result)
+    return [operation for handler in handlers for operation in _several(handler(item))]
+
+
+def reason_of(error: Exception) -> str:
+    """An error in words, with the line of the handler that it came from."""
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_HERE)]
+    where = f" (in {frames[0].name}, {Path(frames[0].filename).name} line {frames[0].lineno})" if frames else ""
+    return said[:_LONGEST_REASON].replace("\0", "\N{REPLACEMENT CHARACTER}") + where
+
+
+def _several(result: Any) -> Sequence[Operation]:
+    if result is None:
+        return ()
+    if type(result) in _OPERATIONS:
+        return (result,)
+    if isinstance(result, Row):
+        raise OperationError(
+            f"a handler returned a {type(result).__name__}; say what to do with it: insert, upsert, add"
+        )
+    operations = list(result)
+    for operation in operations:
+        if type(operation) not in _OPERATIONS:
+            shown = type(operation).__name__
+            raise OperationError(f"a handler emitted a {shown}; it takes insert, upsert, add, delete and sql")
+    return operations

@@ -21,6 +21,7 @@ class MemoryTables:
         self._tables: dict[TableSpec, dict[Key, Row]] = {}
         self._salts: dict[str, bytes] = {}
         self._bindings: dict[Identifier, str] = {}
+        self._workers: set[tuple[str, str]] = set()
         self._named: dict[str, str] = {}
 
     def write(self, changes: Changes) -> None:
@@ -38,6 +39,7 @@ class MemoryTables:
             raise
         self._salts |= {org.org_id: org.salt for org in changes.orgs}
         self._bindings |= changes.bound
+        self._workers |= {(identifier.org_id, worker) for identifier, worker in changes.bound.items()}
         self._named |= changes.named
         self.parked += changes.parked
         self.applied += changes.rows
@@ -48,8 +50,8 @@ class MemoryTables:
         return [table[key] for key in sorted(table)]
 
     def bindings(self, identifiers: Iterable[Identifier]) -> dict[Identifier, str | None]:
-        """The worker that each identifier is bound to, or None."""
-        return {identifier: self._bindings.get(identifier) for identifier in identifiers}
+        """The worker that each identifier is bound to, or None. A workerId is its own worker's once there is one."""
+        return {identifier: self._worker_of(identifier) for identifier in identifiers}
 
     def taken(self, event_ids: Iterable[str]) -> set[str]:
         """Those ids of named events that are there."""
@@ -58,6 +60,11 @@ class MemoryTables:
     def salts(self) -> dict[str, bytes]:
         """The salt of each org founded."""
         return dict(self._salts)
+
+    def _worker_of(self, identifier: Identifier) -> str | None:
+        if identifier.kind == "workerId":
+            return identifier.value if (identifier.org_id, identifier.value) in self._workers else None
+        return self._bindings.get(identifier)
 
     def _check_runtime(self, changes: Changes) -> None:
         known: tuple[tuple[str, Iterable[Any], dict[Any, Any]], ...] = (

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -69,11 +69,15 @@ async def operator_connection(operator: Operator) -> AsyncIterator[Client]:
         await connection.close()
 
 
-def run(work: Callable[[Operator], Awaitable[None]]) -> None:
-    """Run a command's coroutine; what went wrong is said in one sentence, with exit code 1."""
+def run(
+    work: Callable[[Operator], Coroutine[Any, Any, None]],
+    *,
+    runner: Callable[[Coroutine[Any, Any, None]], None] = asyncio.run,
+) -> None:
+    """Run a command's coroutine; what went wrong is said in one sentence, with exit code 1. `runner` runs the loop."""
     operator = load_operator()
     try:
-        asyncio.run(work(operator))  # type: ignore[arg-type]
+        runner(work(operator))
     except Refused as refused:
         fail(refused.error.message, 1)
     except Unavailable as unavailable:

@@ -21,7 +21,7 @@ from wepeople_projections.memory import Memory
 from wepeople_projections.parked import WHOLE_MESSAGE, Parked
 from wepeople_projections.projection import Definition, Handler
 from wepeople_projections.selection import Selection
-from wepeople_projections.times import observed_at_us, occurred_at_us
+from wepeople_projections.times import EPOCH, MICROSECOND, observed_at_us, occurred_at_us
 
 Calls = list[tuple[Sequence[Handler], Any]]
 """Handlers, and the item that each of them is given."""
@@ -120,7 +120,20 @@ class RowFold:
             handlers = by_type[row.event_type]
             if handlers:
                 try:
-                    operations = emitted(handlers, _event(item, accepted, row, worker_id, received_at_us))
+                    # As in `_event`, whose call would cost as much as what it does.
+                    timestamp, metadata = row.timestamp, row.metadata
+                    event = Event(
+                        item,
+                        accepted.event_id,
+                        accepted.index,
+                        worker_id,
+                        row.event_type,
+                        row.category,
+                        received_at_us if timestamp is UNSET else (timestamp - EPOCH) // MICROSECOND,
+                        None if row.duration is UNSET else row.duration,
+                        None if metadata is UNSET else bytes(metadata),
+                    )
+                    operations = emitted(handlers, event)
                     if operations:
                         apply(org_id, operations)
                 except Exception as error:

@@ -4,13 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 from msgspec import UNSET, UnsetType
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def occurred_at_us(timestamp: datetime | UnsetType, received_at_us: int) -> int:
     """An event's own timestamp; its time of receipt when it has none."""
-    return received_at_us if timestamp is UNSET else (timestamp - _EPOCH) // _MICROSECOND
+    return received_at_us if timestamp is UNSET else (timestamp - EPOCH) // MICROSECOND
 
 
 def observed_at_us(timestamp: datetime | UnsetType, received_at_us: int) -> int:
@@ -20,4 +20,4 @@ def observed_at_us(timestamp: datetime | UnsetType, received_at_us: int) -> int:
 
 def as_datetime(us: int) -> datetime:
     """The same as a datetime in UTC."""
-    return _EPOCH + timedelta(microseconds=us)
+    return EPOCH + timedelta(microseconds=us)

@@ -54,9 +54,8 @@ def shown(spec: TableSpec, comparison: Comparison, marks: tuple[str, str] = ("ex
     columns = [column for column in spec.columns if column.name in mentioned or not mentioned]
     lines = [["", *(column.name for column in columns)]]
     for wanted in comparison.missing:
-        lines.append(
-            ["-", *(_text(column, wanted[column.name]) if column.name in wanted else "" for column in columns)]
-        )
+        values = (_text(column, wanted[column.name]) if column.name in wanted else "" for column in columns)
+        lines += [["-", *values]]
     for mark, rows in (("+", comparison.surplus), ("", [row for _, row in comparison.met])):
         lines += [[mark, *(_text(column, getattr(row, column.name)) for column in columns)] for row in rows]
     omitted = len(lines) - 1 - _SHOWN_ROWS

@@ -14,14 +14,15 @@ from wepeople_projector.models.workers import Workers
 class Live(Projection):
     """Workers, timeline, latest snapshots, requests and rejects.
 
-    The further views are what operators ask by: which orgs there are, to whom an identifier is bound, how far the
-    tables are, and what could not be applied.
+    The further views are what operators ask by: which version it is, which orgs there are, to whom an identifier is
+    bound, how far the tables are, and what could not be applied.
     """
 
     name = "live"
     version = 1
     parts = (Workers, Timeline, LatestSnapshots, Requests, Rejects)
     views: ClassVar[Mapping[str, str]] = {
+        "about": "SELECT name, version, serving_since, created_at FROM {schema}.about",
         "orgs": "SELECT org_id, name, founded_at FROM {schema}.orgs",
         "identifiers": "SELECT org_id, kind, scope, value, worker_id FROM {schema}.identifiers",
         "checkpoint": "SELECT partition, stream_identity, sequence, moved_at FROM {schema}.checkpoint",

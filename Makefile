@@ -17,7 +17,7 @@ test: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(wildcard $(addsuffix /wepeople_*,$(MEMBERS))) tests bench
+	$(BIN)/mypy $(wildcard $(addsuffix /wepeople_*,$(MEMBERS))) tests bench examples
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)

@@ -45,6 +45,7 @@ class StreamReader:
 
     Survives restarts of the server; `StreamError` when the stream has lost the messages that come next, or is not the
     stream of `identity` (`StreamState.created`). With `headers_only` the messages have their ids but no data.
+    `pull_bytes` are asked for at a time, more only where one message has more; so much waits in memory.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class StreamReader:
         after: int,
         identity: str | None = None,
         headers_only: bool = False,
+        pull_bytes: int = PULL_BYTES,
     ) -> None:
         self._connection = connection
         self._filter = filter_subject
         self._position = after
         self._identity = identity
         self._headers_only = headers_only
+        self._pull_bytes = pull_bytes
         self._arrived: deque[Msg] = deque()
         self._wake = asyncio.Event()
 
@@ -94,9 +97,10 @@ class StreamReader:
             inbox, cb=self._on_message, pending_msgs_limit=4 * PULL_MESSAGES, pending_bytes_limit=4 * PULL_BYTES
         )
         try:
-            delivered = 0
+            delivered, pull_bytes = 0, self._pull_bytes
             while True:
-                await self._pull(consumer, inbox)
+                await self._pull(consumer, inbox, pull_bytes)
+                pull_bytes = self._pull_bytes
                 finished, received = False, 0
                 while not finished and received < PULL_MESSAGES:
                     if not await self._something_arrived():
@@ -117,7 +121,10 @@ class StreamReader:
                     left_behind = await self._pending(consumer, delivered)
                     if left_behind is None:
                         return
-                    if left_behind == 0:
+                    if left_behind:
+                        # The next message may be larger than what was asked for.
+                        pull_bytes = PULL_BYTES
+                    else:
                         # The end was read before the consumer said that nothing is left: all up to it was delivered.
                         self._position = max(self._position, known_end)
                     yield Batch([], self._position, left_behind)
@@ -140,8 +147,8 @@ class StreamReader:
         pending: int = info["num_pending"]
         return pending if info["delivered"]["consumer_seq"] == delivered else None
 
-    async def _pull(self, consumer: str, inbox: str) -> None:
-        request = {"batch": PULL_MESSAGES, "max_bytes": PULL_BYTES, "expires": int(PULL_SECONDS * 1e9)}
+    async def _pull(self, consumer: str, inbox: str, pull_bytes: int) -> None:
+        request = {"batch": PULL_MESSAGES, "max_bytes": pull_bytes, "expires": int(PULL_SECONDS * 1e9)}
         await self._connection.publish(
             f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer}", json.dumps(request).encode(), reply=inbox
         )

@@ -49,6 +49,11 @@ def partition_filter(partition: int) -> str:
     return f"ingest.{partition}.*.*.*"
 
 
+def org_filter(org_id: str) -> str:
+    """Matches every message of one org."""
+    return f"ingest.{partition_of(org_id)}.{org_id}.*.*"
+
+
 REQUEST_STATUS = "rpc.projector.request_status"
 PROJECTED_ALL = "fact.projected.*"
 

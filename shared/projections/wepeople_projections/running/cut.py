@@ -1,0 +1,36 @@
+"""How messages are cut into transactions: by size; and by number too where Postgres has refused something."""
+
+from collections.abc import Callable, Iterator
+
+from wepeople_chassis.stream import StoredMessage
+
+_FINER = 8
+_COARSER = 2
+_ANY_NUMBER = 4096
+
+
+class Cut:
+    """One partition's. Each refusal makes the parts an eighth as long, down to single messages; then they grow again,
+    so that many refusals in a row cost little.
+    """
+
+    def __init__(self) -> None:
+        self._most = _ANY_NUMBER
+
+    def refine(self, count: int) -> None:
+        """One of so many messages was refused."""
+        self._most = max(1, count // _FINER)
+
+    def parts(self, messages: list[StoredMessage], limit: Callable[[], int]) -> Iterator[list[StoredMessage]]:
+        """Parts that fit into one transaction; no message is one empty part, which moves the checkpoint."""
+        part: list[StoredMessage] = []
+        size = 0
+        for message in messages:
+            part.append(message)
+            size += len(message.data)
+            if size >= limit() or len(part) >= self._most:
+                self._most = min(self._most * _COARSER, _ANY_NUMBER)
+                yield part
+                part, size = [], 0
+        if part or not messages:
+            yield part

@@ -1,0 +1,29 @@
+"""How a projection is run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from wepeople_contracts.subjects import PARTITIONS
+from wepeople_projections.selection import Selection
+
+BATCH_BYTES = 4 * 1024 * 1024
+"""Some 15,000 rows of the usual size."""
+
+OnPoison = Literal["park", "stop"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """`until`: the sequence at which each partition ends, inclusive; without, and without an end in the selection, it
+    runs for ever. `skipped`: rows (sequence, index; -1 for a whole message) that are passed over. `gives_way`: whether
+    the live read models go first.
+    """
+
+    selection: Selection = field(default_factory=Selection)
+    until: Mapping[int, int] | None = None
+    partitions: tuple[int, ...] = tuple(range(PARTITIONS))
+    on_poison: OnPoison = "park"
+    skipped: frozenset[tuple[int, int]] = frozenset()
+    gives_way: bool = True
+    batch_bytes: int = BATCH_BYTES

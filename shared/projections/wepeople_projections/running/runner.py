@@ -1,0 +1,122 @@
+"""One partition, for ever or up to its end.
+
+Whatever fails, memory is dropped and everything starts again from the stored checkpoint, so a failure needs no other
+repair.
+"""
+
+import asyncio
+
+import psycopg
+
+from wepeople_chassis.broker import BROKER_DOWN
+from wepeople_chassis.logging import get_logger
+from wepeople_chassis.reader import StreamReader
+from wepeople_chassis.stream import StreamState, stream_state
+from wepeople_projections.position import Fenced
+from wepeople_projections.postgres.write import will_pass
+from wepeople_projections.running.checkpoint import last_of, load, verify
+from wepeople_projections.running.cut import Cut
+from wepeople_projections.running.job import Job
+from wepeople_projections.running.pipeline import Finish, Pipeline
+from wepeople_projections.running.poison import Refused
+from wepeople_projections.running.reading import NOTHING, first_position, last_position, reading_filter
+from wepeople_projections.running.remembering import load_memory
+from wepeople_projections.running.settling import settle
+
+log = get_logger(__name__)
+
+RETRY_SECONDS = 0.5
+
+
+class PartitionRunner:
+    """Keeps a projection's tables up to date for one partition; `loaded` is set once it has begun."""
+
+    def __init__(self, job: Job, partition: int) -> None:
+        self.loaded = asyncio.Event()
+        self._job = job
+        self._partition = partition
+        self._filter = reading_filter(partition, job.options.selection) or NOTHING
+        self._end = last_position(partition, job.options.selection, job.options.until)
+        self._cut = Cut()
+        self._interrupted = asyncio.Event()
+        self._stopping = False
+        self._log = log.bind(schema=job.schema, partition=partition)
+
+    def stop(self) -> None:
+        """End soon: what was prepared is written before."""
+        self._stopping = True
+        self._interrupted.set()
+
+    def settle(self) -> None:
+        """Look what was decided about parked rows."""
+        self._interrupted.set()
+
+    async def run(self) -> bool:
+        """Run until cancelled or stopped (False), or until the partition has reached its end (True).
+
+        `PoisonFound` where that ends a run; `StreamError` when the stream is not the one that was applied;
+        `psycopg.Error` when the database refuses for a reason that is neither the rows' nor passing (a table or a
+        permission is missing); what NATS raised when its connection is closed for good.
+        """
+        while not self._stopping:
+            self._interrupted.clear()
+            try:
+                if await self._session():
+                    return True
+                continue
+            except Refused as refused:
+                self._cut.refine(refused.messages)
+                self._log.warning("batch_refused", messages=refused.messages, error=str(refused.__cause__))
+                continue
+            except Fenced as fenced:
+                self._log.warning("fenced", expected=fenced.expected)
+            except psycopg.Error as error:
+                if not will_pass(error):
+                    raise
+                self._log.warning("database_away", error=str(error))
+            except BROKER_DOWN as error:
+                if self._job.connection.is_closed:
+                    raise
+                self._log.warning("stream_away", error=repr(error))
+            await self._rest()
+        return False
+
+    async def _session(self) -> bool:
+        """Load, settle what was decided about parked rows, and work until something fails or comes between; whether
+        the end was reached.
+        """
+        job = self._job
+        stream = await stream_state(job.connection)
+        begin = first_position(job.definition, job.options.selection, stream)
+        async with job.pool.connection() as connection:
+            checkpoint, position = await load(connection, job.schema, self._partition, stream.created, begin)
+        await verify(job.connection, job.schema, position, stream)
+        await settle(job, checkpoint, position)
+        async with job.pool.connection() as connection:
+            memory = await load_memory(connection, job, self._partition)
+        reader = StreamReader(
+            job.connection,
+            filter_subject=self._filter,
+            after=position.sequence,
+            identity=position.stream_identity,
+            pull_bytes=job.options.batch_bytes,
+        )
+        self.loaded.set()
+        await job.observe.committed(self._partition, position, 0, 0)
+        if self._end is not None and position.sequence >= self._end:
+            return True
+        finish = None if self._end is None else await self._finish(self._end, stream)
+        pipeline = Pipeline(job, checkpoint, position, memory, self._cut)
+        return await pipeline.run(reader, finish, self._interrupted)
+
+    async def _finish(self, sequence: int, stream: StreamState) -> Finish:
+        """When the stream reaches beyond the end, the last message of this partition shows how far there is to read."""
+        if stream.last_sequence < sequence:
+            return Finish(sequence, sequence)
+        return Finish(sequence, min(sequence, await last_of(self._job.connection, self._filter)))
+
+    async def _rest(self) -> None:
+        try:
+            await asyncio.wait_for(self._interrupted.wait(), RETRY_SECONDS)
+        except TimeoutError:
+            return

@@ -1,0 +1,132 @@
+-- name: begin
+INSERT INTO {schema}.checkpoint (partition, stream_identity, sequence, message_sequence, message_id, rows, moved_at)
+VALUES (%s, %s, %s, 0, '', 0, now())
+ON CONFLICT DO NOTHING
+
+-- name: load
+SELECT tableoid::bigint, stream_identity, sequence, message_sequence, message_id
+FROM {schema}.checkpoint
+WHERE partition = %s
+
+-- name: advance
+UPDATE {schema}.checkpoint
+SET sequence = %s, message_sequence = %s, message_id = %s, rows = rows + %s, moved_at = now()
+WHERE partition = %s AND tableoid = %s::bigint::oid AND stream_identity = %s AND sequence = %s
+
+-- name: commit
+INSERT INTO {schema}.commits (partition, through, committed_at) VALUES (%s, %s, now()) ON CONFLICT DO NOTHING
+
+-- name: forget_commits
+DELETE FROM {schema}.commits c
+WHERE partition = %s AND committed_at < now() - interval '14 days'
+  AND EXISTS (SELECT FROM {schema}.commits later WHERE later.partition = c.partition AND later.through > c.through)
+
+-- name: positions
+SELECT partition, sequence FROM {schema}.checkpoint
+
+-- name: salts
+SELECT org_id, salt FROM {schema}.orgs
+
+-- name: find_bindings
+SELECT asked.n,
+       coalesce(bound.worker_id,
+                (SELECT known.worker_id FROM {schema}.identifiers known
+                 WHERE asked.kind = 'workerId' AND known.org_id = asked.org_id AND known.worker_id = asked.value
+                 LIMIT 1))
+FROM json_to_recordset(%s::json) AS asked(n int, org_id text, kind text, scope text, value text)
+LEFT JOIN {schema}.identifiers bound USING (org_id, kind, scope, value)
+
+-- name: find_names
+SELECT event_id
+FROM json_to_recordset(%s::json) AS asked(event_id text)
+JOIN {schema}.named_events USING (event_id)
+
+-- name: join
+SELECT pg_advisory_lock_shared(%s, %s)
+
+-- name: leave
+SELECT pg_advisory_unlock_shared(%s, %s)
+
+-- name: members
+SELECT pid
+FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 2 AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND classid::bigint = %s::bigint & 4294967295 AND objid::bigint = %s::bigint & 4294967295
+ORDER BY pid
+
+-- name: take
+SELECT pg_try_advisory_lock(%s, %s)
+
+-- name: release
+SELECT pg_advisory_unlock(%s, %s)
+
+-- name: about
+SELECT paused, serving_since IS NOT NULL FROM {schema}.about
+
+-- name: decided
+SELECT DISTINCT split_part(m.subject, '.', 2)::int
+FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
+WHERE p.resolved_at IS NULL AND p.status IN ('retry', 'skip')
+
+-- name: skip
+UPDATE {schema}.parked p
+SET status = 'skipped', resolved_at = now()
+FROM {schema}.parked_messages m
+WHERE m.sequence = p.sequence AND split_part(m.subject, '.', 2) = %s::text AND p.resolved_at IS NULL
+  AND p.status = 'skip'
+
+-- name: retries
+SELECT p.sequence, p.row_index, p.org_id, p.worker_id
+FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
+WHERE p.resolved_at IS NULL AND p.status = 'retry' AND split_part(m.subject, '.', 2) = %s::text
+ORDER BY p.sequence, p.row_index
+LIMIT %s
+
+-- name: loose_retries
+SELECT p.org_id, p.sequence, p.row_index
+FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
+WHERE p.resolved_at IS NULL AND p.status = 'retry' AND split_part(m.subject, '.', 2) = %s::text
+  AND p.worker_id = '' AND p.row_index >= 0
+ORDER BY p.sequence, p.row_index
+LIMIT %s
+
+-- name: heads
+SELECT DISTINCT ON (p.org_id, p.worker_id) p.org_id, p.worker_id, p.sequence, p.row_index, p.status
+FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
+WHERE p.resolved_at IS NULL AND split_part(m.subject, '.', 2) = %s::text AND (p.worker_id <> '' OR p.row_index = -1)
+ORDER BY p.org_id, p.worker_id, p.sequence, p.row_index
+
+-- name: followers
+SELECT sequence, row_index, status
+FROM {schema}.parked
+WHERE resolved_at IS NULL AND org_id = %s AND worker_id = %s AND (worker_id <> '' OR row_index = -1)
+ORDER BY sequence, row_index
+LIMIT %s
+
+-- name: wait_again
+UPDATE {schema}.parked p
+SET status = 'waiting'
+FROM {schema}.parked_messages m
+WHERE m.sequence = p.sequence AND split_part(m.subject, '.', 2) = %s::text AND p.resolved_at IS NULL
+  AND p.status = 'retry'
+
+-- name: parked_message
+SELECT sequence, subject, message_id, extract(epoch FROM stored_at), data
+FROM {schema}.parked_messages
+WHERE sequence = %s
+
+-- name: resolve
+UPDATE {schema}.parked
+SET status = 'applied', resolved_at = now(), attempts = attempts + 1
+WHERE sequence = %s AND row_index = %s
+
+-- name: park_again
+UPDATE {schema}.parked
+SET status = 'parked', reason = left(%s, 2000), attempts = attempts + 1
+WHERE sequence = %s AND row_index = %s
+
+-- name: wait_for
+UPDATE {schema}.parked
+SET status = 'waiting', worker_id = %s
+WHERE sequence = %s AND row_index = %s

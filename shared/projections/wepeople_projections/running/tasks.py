@@ -1,0 +1,31 @@
+"""Ending tasks for certain."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+_REPEAT_SECONDS = 1.0
+
+
+async def end(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and return once all have ended, whatever they raise.
+
+    More than once, because `asyncio.wait_for` of Python 3.11, on which the NATS client stands, forgets a cancellation
+    that comes in the same turn as what it waited for.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_REPEAT_SECONDS)
+
+
+async def run_together(*tasks: asyncio.Task[Any]) -> None:
+    """Wait until one of the tasks ends, end the others, and raise what the first to fail raised."""
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await end(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()

@@ -1,7 +1,7 @@
 """`wepeople projection …`: what analysts type. What a command does is in `commands/`, loaded when it runs."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,10 +19,8 @@ FileOption = Annotated[
     typer.Option("--file", metavar="FILE[:Class]", help="Where the class is, if it moved since it was first run."),
 ]
 OnPoison = Annotated[
-    str | None,
-    typer.Option(
-        metavar="park|stop", help="What to do with a row that the projection cannot take: put it aside, or stop."
-    ),
+    Literal["park", "stop"] | None,
+    typer.Option(help="What to do with a row that the projection cannot take: put it aside, or stop."),
 ]
 SequenceArgument = Annotated[int, typer.Argument(metavar="SEQUENCE", min=1, help="As `parked list` shows it.")]
 RowArgument = Annotated[
@@ -77,9 +75,9 @@ def run_projection(
 
     Examples: `wepeople projection run deploys.py` or `wepeople projection run deploys.py --from 2026-04-01 --org Acme`
     """
-    from wepeople_projections.commands import running  # noqa: PLC0415
+    from wepeople_projections.commands import choosing, running  # noqa: PLC0415
 
-    choice = running.Choice(start, end, tuple(org or ()), tuple(app or ()), tuple(event_type or ()))
+    choice = choosing.Choice(start, end, tuple(org or ()), tuple(app or ()), tuple(event_type or ()))
     running.run_projection(file, choice, on_poison, as_json)
 
 
@@ -247,7 +245,7 @@ def retry_parked(
     """
     from wepeople_projections.commands import parked as work  # noqa: PLC0415
 
-    work.decide(name, sequence, row, every, "retry", as_json)
+    work.decide(name, sequence, row, every=every, decision="retry", as_json=as_json)
 
 
 @parked.command("skip")
@@ -260,4 +258,4 @@ def skip_parked(name: NameArgument, sequence: SequenceArgument, row: RowArgument
     """
     from wepeople_projections.commands import parked as work  # noqa: PLC0415
 
-    work.decide(name, sequence, row, False, "skip", as_json)
+    work.decide(name, sequence, row, every=False, decision="skip", as_json=as_json)

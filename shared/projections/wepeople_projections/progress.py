@@ -1,6 +1,7 @@
 """Shows how long work goes on: a bar on a terminal, a line now and then elsewhere, JSON lines for scripts."""
 
 import json
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -93,9 +94,11 @@ def in_words(standing: Standing) -> str:
 
 
 @contextmanager
-def display(what: str, console: Console, *, as_json: bool) -> Iterator[Display]:
-    """The display that fits: JSON lines if asked for, a bar on a terminal, else plain lines."""
-    if as_json:
+def display(what: str | None, console: Console, *, as_json: bool) -> Iterator[Display]:
+    """The display that fits: JSON lines if asked for, a bar on a terminal, else plain lines; none without `what`."""
+    if what is None:
+        yield _Lines(math.inf, lambda _: None)
+    elif as_json:
         yield _Lines(JSON_SECONDS, lambda standing: print(_as_json(what, standing), flush=True))
     elif console.is_terminal:
         with _bar(console) as bar:

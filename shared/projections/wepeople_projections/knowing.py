@@ -9,7 +9,6 @@ from wepeople_projections.decode import StoredFact, StoredRequest
 from wepeople_projections.identity import (
     Claim,
     Identifier,
-    IdentityState,
     Resolution,
     claim_of,
     evolve,
@@ -30,10 +29,10 @@ class Knowledge:
         self.taken: set[str] = set()
         self._memory = memory
         self._claims: dict[tuple[Source, Actor], Claim | None] = {}
-        self._imported: list[Claim] = []
+        self._asked: list[Claim] = []
         self._names: set[str] = set()
         self._bindings: dict[Identifier, str | None] = {}
-        self._state: IdentityState | None = None
+        self._state = memory.open_batch(self._bindings, self.taken)
         self._before: tuple[dict[Identifier, str | None], set[str]] = ({}, set())
         self._settled_last: tuple[Source, Actor] | None = None
 
@@ -44,7 +43,7 @@ class Knowledge:
 
     def note_import(self, fact: StoredFact) -> None:
         """This fact will come."""
-        self._imported += [claim for _, claim, _ in entries_of(fact)]
+        self._asked += [claim for _, claim, _ in entries_of(fact)]
 
     def workers(self, request: StoredRequest) -> list[str | None]:
         """The workers of a request's rows as far as memory has them; the others will come as claims."""
@@ -57,20 +56,20 @@ class Knowledge:
         return workers
 
     def unknown(self) -> tuple[set[Identifier], set[str]]:
-        """The identifiers, and the ids of named events, that the database must be asked about; batches in flight know
-        of the others.
+        """The identifiers, and the ids of named events, noted since it was last called, that the database must be asked
+        about; batches in flight know of the others.
         """
-        claims = [claim for claim in self._claims.values() if claim is not None] + self._imported
-        needed = {identifier for claim in claims for identifier in needs(claim, self._memory.salts)}
-        self._bindings = self._memory.known(needed)
-        self.taken = self._memory.taken(self._names)
-        return needed - self._bindings.keys(), self._names - self.taken
+        needed = {identifier for claim in self._asked for identifier in needs(claim, self._memory.salts)}
+        names = self._names
+        self._asked, self._names = [], set()
+        self._bindings.update(self._memory.known(needed))
+        self.taken |= self._memory.taken(names)
+        return needed - self._bindings.keys(), names - self.taken
 
     def begin(self, bindings: dict[Identifier, str | None], taken: set[str]) -> None:
         """What the database said: the workers of the identifiers, and the events that it has."""
         self._bindings |= bindings
         self.taken |= taken
-        self._state = self._memory.open_batch(self._bindings, self.taken)
 
     def claim(self, source: Source, actor: Actor) -> Claim | None:
         """What an actor whom memory did not have claims; None when that is nobody who could be stored."""
@@ -78,7 +77,6 @@ class Knowledge:
 
     def resolve(self, claim: Claim) -> Resolution:
         """Whose row it is, and what would be learnt by it."""
-        assert self._state is not None, "begin comes before apply"
         return resolve(self._state, claim)
 
     def learn(self, claim: Claim, resolution: Resolution, changes: Changes) -> None:
@@ -114,7 +112,10 @@ class Knowledge:
         worker = self._memory.settled(source, actor)
         if worker is None and (source, actor) not in self._claims:
             org_id, app_id, _ = source
-            self._claims[source, actor] = claim_of(org_id, app_id, actor.worker_id, actor.external_id, actor.email)
+            claim = claim_of(org_id, app_id, actor.worker_id, actor.external_id, actor.email)
+            self._claims[source, actor] = claim
+            if claim is not None:
+                self._asked.append(claim)
         return worker
 
 

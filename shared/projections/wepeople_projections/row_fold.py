@@ -109,8 +109,9 @@ class RowFold:
             return
         item, received_at_us, org_id = request.request, request.request.received_at_us, request.org_id
         apply, blocked, taken, by_type = self.changes.apply, self._memory.blocked, self._knowledge.taken, self._by_type
-        rows = cast("list[EventRow]", request.rows)
-        for accepted, row, worker_id in zip(request.accepted, rows, workers, strict=True):
+        rows, settled = cast("list[EventRow]", request.rows), self._memory.recent(request.source).get
+        for accepted, row, worker in zip(request.accepted, rows, workers, strict=True):
+            worker_id = worker or settled(row.actor)
             if worker_id is None or blocked:
                 self.row(request, accepted, row)
                 continue

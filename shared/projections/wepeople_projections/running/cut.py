@@ -34,3 +34,17 @@ class Cut:
                 part, size = [], 0
         if part or not messages:
             yield part
+
+
+def groups_of(messages: list[StoredMessage], size: int) -> Iterator[list[StoredMessage]]:
+    """The messages in groups that have so many bytes, or a little more."""
+    group: list[StoredMessage] = []
+    taken = 0
+    for message in messages:
+        group.append(message)
+        taken += len(message.data)
+        if taken >= size:
+            yield group
+            group, taken = [], 0
+    if group:
+        yield group

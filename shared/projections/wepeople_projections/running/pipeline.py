@@ -8,12 +8,12 @@ from wepeople_chassis.logging import get_logger
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import Batch, StoredMessage
 from wepeople_projections.changes import Changes
-from wepeople_projections.decode import Decoded, decode
+from wepeople_projections.decode import decode
 from wepeople_projections.fold import Fold
 from wepeople_projections.memory import Memory
 from wepeople_projections.position import Position
 from wepeople_projections.running.checkpoint import Checkpoint
-from wepeople_projections.running.cut import Cut
+from wepeople_projections.running.cut import Cut, groups_of
 from wepeople_projections.running.job import Job
 from wepeople_projections.running.lookups import find_bindings, find_names
 from wepeople_projections.running.poison import Prepared, size_of, write
@@ -24,6 +24,8 @@ log = get_logger(__name__)
 BATCHES_IN_FLIGHT = 2
 PACED_BYTES = 256 * 1024
 """A batch while giving way to the live read models: so small that the rest after it is short."""
+GROUP_BYTES = 256 * 1024
+"""So much is decoded before it is folded: it stays in the processor's cache."""
 IDLE_SECONDS = 5.0
 DRAIN_SECONDS = 2.0
 
@@ -117,23 +119,19 @@ class Pipeline:
         return min(options.batch_bytes, PACED_BYTES) if self._job.pace.busy else options.batch_bytes
 
     async def _fold(self, messages: list[StoredMessage]) -> Changes:
-        # Now and then the loop is let go on: it is the one that sends Postgres the batch before.
         job = self._job
-        decoded: list[Decoded] = []
-        for stored in messages:
-            decoded.append(decode(stored, job.definition))
-            await asyncio.sleep(0)
-        fold = Fold(job.definition, job.options.selection, self._memory, decoded)
-        identifiers, event_ids = fold.unknown()
-        if identifiers or event_ids:
-            async with job.pool.connection() as connection:
-                bindings = await find_bindings(connection, job.schema, identifiers)
-                fold.begin(bindings, await find_names(connection, job.schema, event_ids))
-        else:
-            fold.begin({}, set())
-        for message in fold.messages:
-            fold.apply(message)
-            await asyncio.sleep(0)
+        fold = Fold(job.definition, job.options.selection, self._memory, skipped=job.options.skipped)
+        for group in groups_of(messages, GROUP_BYTES):
+            admitted = fold.admit([decode(stored, job.definition) for stored in group])
+            identifiers, event_ids = fold.unknown()
+            if identifiers or event_ids:
+                async with job.pool.connection() as connection:
+                    bindings = await find_bindings(connection, job.schema, identifiers)
+                    fold.begin(bindings, await find_names(connection, job.schema, event_ids))
+            for message in admitted:
+                fold.apply(message)
+                # Now and then the loop is let go on: it is the one that sends Postgres the batch before.
+                await asyncio.sleep(0)
         return fold.changes
 
     async def _write_all(self) -> None:

@@ -12,7 +12,7 @@ from wepeople_projections.changes import Changes
 from wepeople_projections.decode import decode
 from wepeople_projections.errors import OperationError, ProjectionError
 from wepeople_projections.fold import Fold
-from wepeople_projections.memory import Memory
+from wepeople_projections.memory import Memory, Place
 from wepeople_projections.parked import Parked
 from wepeople_projections.position import Position
 from wepeople_projections.postgres.write import refused, write_changes
@@ -103,7 +103,7 @@ async def _write_in_parts(job: Job, checkpoint: Checkpoint, batch: Prepared) -> 
     async with job.pool.connection() as connection:
         await advance(connection, checkpoint, batch)
         memory = await load_memory(connection, job, checkpoint.partition)
-        fold = await begin_fold(connection, job, memory, batch.messages)
+        fold = await begin_fold(connection, job, memory, batch.messages, job.options.skipped)
         for step in fold.steps():
             changes = step.changes
             if (error := await write_or_refuse(connection, job.schema, changes)) is not None:
@@ -115,11 +115,15 @@ async def _write_in_parts(job: Job, checkpoint: Checkpoint, batch: Prepared) -> 
 
 
 async def begin_fold(
-    connection: AsyncConnection[Any], job: Job, memory: Memory, messages: Sequence[StoredMessage]
+    connection: AsyncConnection[Any],
+    job: Job,
+    memory: Memory,
+    messages: Sequence[StoredMessage],
+    skipped: frozenset[Place] = frozenset(),
 ) -> Fold:
     """A fold that knows what the database has, as this connection sees it."""
     decoded = [decode(message, job.definition) for message in messages]
-    fold = Fold(job.definition, job.options.selection, memory, decoded)
+    fold = Fold(job.definition, job.options.selection, memory, decoded, skipped=skipped)
     identifiers, event_ids = fold.unknown()
     bindings = await find_bindings(connection, job.schema, identifiers)
     fold.begin(bindings, await find_names(connection, job.schema, event_ids))

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from psycopg import AsyncConnection
 
 from wepeople_chassis.logging import get_logger
-from wepeople_chassis.stream import StoredMessage
+from wepeople_chassis.stream import StoredMessage, stream_state
 from wepeople_projections.memory import Memory
 from wepeople_projections.position import Position
-from wepeople_projections.running.checkpoint import Checkpoint
+from wepeople_projections.running.checkpoint import Checkpoint, load
 from wepeople_projections.running.job import Job
+from wepeople_projections.running.ownership import Ownership, session_connection
 from wepeople_projections.running.poison import begin_fold, write_or_refuse
 from wepeople_projections.running.remembering import load_memory
 from wepeople_projections.running.statements import statements
@@ -32,6 +33,19 @@ class Due(NamedTuple):
     worker_id: str
     sequence: int
     row_index: int
+
+
+async def settle_decided(job: Job) -> None:
+    """Settle what is decided in partitions that no process has at work now; those that have one, it settles itself."""
+    async with session_connection(job.pool) as connection:
+        ownership = Ownership(connection, job.schema)
+        cursor = await connection.execute(statements(job.schema)["decided"])
+        decided = [partition for (partition,) in await cursor.fetchall()]
+        stream = await stream_state(job.connection)
+        for partition in await ownership.take(decided, len(decided)):
+            async with job.pool.connection() as loading:
+                checkpoint, position = await load(loading, job.schema, partition, stream.created)
+            await settle(job, checkpoint, position)
 
 
 async def settle(job: Job, checkpoint: Checkpoint, position: Position) -> None:

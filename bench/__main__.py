@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from bench import __doc__ as about
+from bench.backlog import NotStored
 from bench.figures import Finding, Tell, missed
 from bench.gateway import measure_gateway
 from bench.ground import STATE_ROOT
@@ -23,6 +24,7 @@ from bench.path import measure_path
 from bench.plan import QUICK, WHOLE, Plan
 from bench.profile import measure_profiles
 from bench.projector import measure_projector
+from bench.replay import measure_replay
 from bench.report import markdown, print_report
 from bench.rpc import measure_rpc
 from wepeople_chassis.logging import configure_logging
@@ -40,6 +42,7 @@ class Subject(StrEnum):
     GATEWAY = "gateway"
     PATH = "path"
     PROJECTOR = "projector"
+    REPLAY = "replay"
     RPC = "rpc"
 
 
@@ -48,6 +51,7 @@ MEASURES: dict[Subject, Measure] = {
     Subject.GATEWAY: measure_gateway,
     Subject.PATH: measure_path,
     Subject.PROJECTOR: measure_projector,
+    Subject.REPLAY: measure_replay,
     Subject.RPC: measure_rpc,
 }
 
@@ -111,7 +115,7 @@ def _measure_into(
         asyncio.run(_measure(findings, measures, plan, errors))
     except TimeoutError:
         return "it was not done in time. Is the machine busy with something else?"
-    except (LoadFailed, EmbeddedError) as error:
+    except (LoadFailed, NotStored, EmbeddedError) as error:
         return str(error)
     return None
 

@@ -40,33 +40,33 @@ class Backlog:
         self._orgs = [_org_of(partition) for partition in range(PARTITIONS)]
         self._takes_turns = cycle(self._orgs)
         self._rows = [_rows(first) for first in range(0, PEOPLE, ROWS)]
-        self.ends: list[int] = []
+        self._ends: list[int] = []
 
     async def found(self) -> None:
         """Store the founding of every org; it comes before all events."""
         for org_id in self._orgs:
             salt = hashlib.sha256(org_id.encode()).digest()
             fact = OrgFounded(fact_id=new_id("fact"), org_id=org_id, name="Bench", salt=salt, occurred_at_us=_now_us())
-            await self._store([(ingest_subject(org_id, NO_APP, "directory"), fact.fact_id, encode_fact(fact))])
+            await self._store(iter([(ingest_subject(org_id, NO_APP, "directory"), fact.fact_id, encode_fact(fact))]))
 
     async def grow(self, events: int) -> None:
         """Store so many events more; `NotStored` when the server does not take them."""
-        requests = events // ROWS
-        await self._store(islice(self._requests(), requests))
+        self._ends += await self._store(islice(self._requests(), events // ROWS))
 
     def end_of(self, events: int) -> int:
         """The sequence at which the first so many events are in the stream."""
-        return self.ends[events // ROWS - 1]
+        return self._ends[events // ROWS - 1]
 
     def _requests(self) -> Iterator[tuple[str, str, bytes]]:
         for rows, org_id in zip(cycle(self._rows), self._takes_turns, strict=False):
             envelope = _envelope(org_id, rows)
             yield ingest_subject(org_id, _APP, "events"), envelope.message_id, encode(envelope)
 
-    async def _store(self, messages: Iterator[tuple[str, str, bytes]] | list[tuple[str, str, bytes]]) -> None:
-        """Publish with `IN_FLIGHT` messages at once waiting for their acknowledgement."""
+    async def _store(self, messages: Iterator[tuple[str, str, bytes]]) -> list[int]:
+        """Publish with `IN_FLIGHT` messages at once waiting for their acknowledgement; their sequences."""
         inbox = self._connection.new_inbox()
         room = asyncio.Semaphore(IN_FLIGHT)
+        sequences: list[int] = []
         refused: list[str] = []
 
         async def acknowledged(message: Msg) -> None:
@@ -74,7 +74,7 @@ class Backlog:
             if "error" in answer:
                 refused.append(str(answer["error"]))
             else:
-                self.ends.append(answer["seq"])
+                sequences.append(answer["seq"])
             room.release()
 
         subscription = await self._connection.subscribe(f"{inbox}.*", cb=acknowledged)
@@ -93,6 +93,7 @@ class Backlog:
             await subscription.unsubscribe()
         if refused:
             raise NotStored(f"the server refused {len(refused)} messages of the backlog: {refused[0]}")
+        return sequences
 
 
 def _org_of(partition: int) -> str:

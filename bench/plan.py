@@ -29,6 +29,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     backlog_requests: int
     projector_rounds: int
     strangers_rounds: int
+    replay_events: tuple[int, ...]
+    replay_rounds: int
+    beside_rounds: int
+    beside_seconds: float
     calls: int
     profile_seconds: float
     keys: int
@@ -86,6 +90,10 @@ WHOLE = Plan(
     backlog_requests=300,
     projector_rounds=4,
     strangers_rounds=2,
+    replay_events=(100_000, 1_000_000, 5_000_000),
+    replay_rounds=3,
+    beside_rounds=3,
+    beside_seconds=6.0,
     calls=2000,
     profile_seconds=12.0,
     keys=32,
@@ -98,6 +106,10 @@ QUICK = Plan(
     backlog_requests=200,
     projector_rounds=2,
     strangers_rounds=1,
+    replay_events=(50_000, 200_000, 500_000),
+    replay_rounds=1,
+    beside_rounds=1,
+    beside_seconds=3.0,
     calls=400,
     profile_seconds=6.0,
     keys=16,

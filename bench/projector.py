@@ -86,7 +86,7 @@ async def _project(ground: Ground, database: AsyncConnection) -> float:
 
     What came with the first commit does not count, nor does the time until then: that is the process's start.
     """
-    await _empty(database)
+    await empty_read_models(database)
     end = (await stream_state(ground.connection)).last_sequence
     partition = partition_of(ground.org_id)
     query = "SELECT sequence FROM live_v1.checkpoint WHERE partition = %s"
@@ -107,7 +107,8 @@ async def _project(ground: Ground, database: AsyncConnection) -> float:
     return (end - first_sequence) * ROWS / seconds
 
 
-async def _empty(database: AsyncConnection) -> None:
+async def empty_read_models(database: AsyncConnection) -> None:
+    """As if nothing had been projected."""
     found = await database.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'live_v1'")
     tables = [sql.Identifier("live_v1", name) for (name,) in await found.fetchall()]
     await database.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(tables)))

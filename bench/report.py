@@ -143,6 +143,12 @@ guide's own event (220 bytes of JSON), alone or with its metadata filled up to 1
   workers' and identifiers' included, into identical tables with the same indexes in as many transactions. *Row by row*
   means Python values that psycopg packs with `set_types`; *ready-made bytes* means that nothing is packed at all: what
   Postgres itself takes. The backlog of strangers makes each event found a worker, which writes several rows for one.
+- **replay**: envelopes of 16 orgs, one in each partition, published straight into the stream; read by a process of its
+  own, from the moment that every partition was loaded until the last commit. *Bare reading* takes the same messages off
+  the same server through one consumer and looks at nothing. A no-op projection decodes what its handler is given and
+  moves a checkpoint in Postgres for each batch; workers are looked up only where it says so. The *built-in read models*
+  are built into a schema of their own, from the first message to further and further ends. *Beside a replay* is the
+  projector at full speed on the backlog, while another process builds the same tables a second time.
 - **whole path**: gateway, auth, quota, projector, both servers and the load generator share the machine's cores. The
   clock runs from the first request until the last row can be read in `live.timeline`, and the rows are counted there.
 - **lag**: from the moment that the whole 202 had arrived at the client until a look at the database saw its rows (the

@@ -42,7 +42,7 @@ def _several(result: Any) -> Sequence[Operation]:
         return (result,)
     if isinstance(result, Row):
         raise OperationError(
-            f"a handler returned a {type(result).__name__}; say what to do with it: insert, upsert, add"
+            f"a handler returned a {type(result).__name__}; say what to do with it: insert, upsert or add"
         )
     operations = list(result)
     for operation in operations:

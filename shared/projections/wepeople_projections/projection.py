@@ -8,6 +8,7 @@ from wepeople_contracts.directory import DirectoryFact
 from wepeople_projections.columns import is_name
 from wepeople_projections.errors import DefinitionError
 from wepeople_projections.operations import Emitted
+from wepeople_projections.selection import matches
 from wepeople_projections.table import Row, TableSpec, spec_of
 
 Handler = Callable[[Any], Emitted]
@@ -15,6 +16,7 @@ F = TypeVar("F", bound=Callable[..., Emitted])
 
 _HANDLES = "__handles__"
 _ALL = "*"
+_REMEMBERED_TYPES = 4096
 
 
 class Projection:
@@ -80,8 +82,11 @@ class Handlers:
         """Those that take items of this type."""
         found = self._found.get(type_name)
         if found is None:
+            # Senders choose the types, as many as they like.
+            if len(self._found) >= _REMEMBERED_TYPES:
+                self._found.clear()
             found = self._found[type_name] = tuple(
-                handler for pattern, handler in self.exact if _matches(pattern, type_name)
+                handler for pattern, handler in self.exact if matches(pattern, type_name)
             )
         return found
 
@@ -138,13 +143,16 @@ def define(projection: type[Projection]) -> Definition:
         raise DefinitionError(where, f"two tables are called {', '.join(sorted(twice))}")
     if not any(handlers.values()):
         raise DefinitionError(where, "it has no handler: mark a method with @on_event() or another of its kind")
+    resolves_workers = any(part.resolves_workers for part in parts)
+    if not resolves_workers and (projection.ordered or handlers["identified"]):
+        raise DefinitionError(where, "ordered and @on_identified() need workers: leave resolves_workers = True")
     return Definition(
         name=projection.name,
         version=projection.version,
         tables=tuple(tables),
         views=views,
         ordered=projection.ordered,
-        resolves_workers=any(part.resolves_workers for part in parts),
+        resolves_workers=resolves_workers,
         events=handlers["event"],
         snapshots=handlers["snapshot"],
         requests=handlers["request"],
@@ -173,9 +181,3 @@ def _collect(part: Projection, handlers: dict[str, Handlers]) -> None:
             if marked is not None and getattr(type(part), name) is member:
                 kind, patterns = marked
                 handlers[kind].exact += [(pattern, getattr(part, name)) for pattern in patterns]
-
-
-def _matches(pattern: str, type_name: str) -> bool:
-    if pattern.endswith("*"):
-        return type_name.startswith(pattern[:-1])
-    return pattern == type_name

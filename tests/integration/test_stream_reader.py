@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 
 from nats.aio.client import Client
 from nats.js.client import JetStreamContext
@@ -67,6 +68,13 @@ async def test_the_first_sequence_since_a_moment_is_found(connection: Client, st
     assert await sequence_since(connection, int(after * 1e9)) == 4
     assert await sequence_since(connection, int(before * 1e9)) == 1
     assert await sequence_since(connection, time.time_ns() + 60 * 10**9) == 6
+
+
+async def test_any_moment_can_be_asked_for_however_far_away(connection: Client, stream: JetStreamContext) -> None:
+    await store(stream, 3)
+    for year, expected in ((1, 1), (1969, 1), (2500, 4), (9999, 4)):
+        since_1970 = datetime(year, 7, 20, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        assert await sequence_since(connection, since_1970 // timedelta(microseconds=1) * 1000) == expected
 
 
 async def test_a_moment_is_exact_to_the_nanosecond(connection: Client, stream: JetStreamContext) -> None:

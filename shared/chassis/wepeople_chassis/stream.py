@@ -16,6 +16,8 @@ from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_contracts.subjects import STREAM, STREAM_SUBJECTS
 
 _API_SECONDS = 2.0
+_LAST_MOMENT_NS = 2**63 - 1
+"""In 2262; the server takes a later moment for one long ago."""
 
 
 class StreamError(Exception):
@@ -81,7 +83,7 @@ async def stream_state(connection: Client) -> StreamState:
 
 async def sequence_since(connection: Client, stored_at_ns: int) -> int:
     """The first sequence stored at or after a moment, nanoseconds since 1970; the next to come if there is none."""
-    seconds, nanoseconds = divmod(stored_at_ns, 1_000_000_000)
+    seconds, nanoseconds = divmod(min(max(stored_at_ns, 0), _LAST_MOMENT_NS), 1_000_000_000)
     moment = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09}Z"
     info = await create_consumer(connection, {"deliver_policy": "by_start_time", "opt_start_time": moment})
     await delete_consumer(connection, info["name"])

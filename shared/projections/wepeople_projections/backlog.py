@@ -1,7 +1,7 @@
 """How much of the stream lies before a projection: counted by the server, partition by partition."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -9,29 +9,44 @@ from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
 from wepeople_chassis.stream import create_consumer, delete_consumer
-from wepeople_contracts.subjects import STREAM, partition_filter
+from wepeople_contracts.subjects import STREAM
+from wepeople_projections.running.reading import last_position, reading_filter
+from wepeople_projections.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A partition's messages after one sequence up to and including another (None: to the end)."""
+    """What a partition has under a filter after one sequence, up to and including another (None: to the end)."""
 
     partition: int
+    filter_subject: str
     after: int
-    through: int | None = None
+    through: int | None
 
 
-async def count_messages(connection: Client, stretches: list[Stretch]) -> Mapping[int, int]:
+def stretches(
+    positions: Mapping[int, int], selection: Selection, until: Mapping[int, int] | None = None
+) -> list[Stretch]:
+    """What is to be read after these positions; nothing of partitions that cannot have what is selected."""
+    filters = {partition: reading_filter(partition, selection) for partition in positions}
+    return [
+        Stretch(partition, filter_subject, positions[partition], last_position(partition, selection, until))
+        for partition, filter_subject in filters.items()
+        if filter_subject is not None
+    ]
+
+
+async def count_messages(connection: Client, asked: Sequence[Stretch]) -> dict[int, int]:
     """How many messages each stretch has, by partition; `StreamError` when there is no stream."""
-    counts = await asyncio.gather(*(_count(connection, stretch) for stretch in stretches))
-    return {stretch.partition: count for stretch, count in zip(stretches, counts, strict=True)}
+    counts = await asyncio.gather(*(_count(connection, stretch) for stretch in asked))
+    return {stretch.partition: count for stretch, count in zip(asked, counts, strict=True)}
 
 
 async def oldest_age_seconds(connection: Client, stretch: Stretch) -> float:
     """The age of the stretch's first message; 0 when it has none."""
     try:
         first = await connection.jetstream().get_msg(
-            STREAM, seq=stretch.after + 1, subject=partition_filter(stretch.partition), next=True
+            STREAM, seq=stretch.after + 1, subject=stretch.filter_subject, next=True
         )
     except NotFoundError:
         return 0.0
@@ -43,17 +58,18 @@ async def oldest_age_seconds(connection: Client, stretch: Stretch) -> float:
 
 
 async def _count(connection: Client, stretch: Stretch) -> int:
-    if stretch.through is not None and stretch.through <= stretch.after:
+    if stretch.through is None:
+        return await _pending(connection, stretch, stretch.after)
+    if stretch.through <= stretch.after:
         return 0
-    behind = await _pending(connection, stretch.partition, stretch.after)
-    beyond = await _pending(connection, stretch.partition, stretch.through) if stretch.through and behind else 0
-    return behind - beyond
+    behind = await _pending(connection, stretch, stretch.after)
+    return behind - await _pending(connection, stretch, stretch.through) if behind else 0
 
 
-async def _pending(connection: Client, partition: int, after: int) -> int:
+async def _pending(connection: Client, stretch: Stretch, after: int) -> int:
     # A consumer counts what it would deliver; it is never read from.
     start = {"deliver_policy": "by_start_sequence", "opt_start_seq": after + 1}
-    consumer = await create_consumer(connection, start, partition_filter(partition))
+    consumer = await create_consumer(connection, start, stretch.filter_subject)
     await delete_consumer(connection, consumer["name"])
     pending: int = consumer["num_pending"]
     return pending

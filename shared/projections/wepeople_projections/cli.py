@@ -195,9 +195,9 @@ def drop_projection(
 
     Example: `wepeople projection drop deploys 1`
     """
-    from wepeople_projections.commands import steering  # noqa: PLC0415
+    from wepeople_projections.commands import dropping  # noqa: PLC0415
 
-    steering.drop_projection(name, version, serving, as_json)
+    dropping.drop_projection(name, version, serving, as_json)
 
 
 @parked.command("list")
@@ -243,9 +243,9 @@ def retry_parked(
 
     Example: `wepeople projection parked retry deploys 1234 0`
     """
-    from wepeople_projections.commands import parked as work  # noqa: PLC0415
+    from wepeople_projections.commands import deciding  # noqa: PLC0415
 
-    work.decide(name, sequence, row, every=every, decision="retry", as_json=as_json)
+    deciding.decide(name, sequence, row, every=every, decision="retry", as_json=as_json)
 
 
 @parked.command("skip")
@@ -256,6 +256,6 @@ def skip_parked(name: NameArgument, sequence: SequenceArgument, row: RowArgument
 
     Example: `wepeople projection parked skip deploys 1234 0`
     """
-    from wepeople_projections.commands import parked as work  # noqa: PLC0415
+    from wepeople_projections.commands import deciding  # noqa: PLC0415
 
-    work.decide(name, sequence, row, every=False, decision="skip", as_json=as_json)
+    deciding.decide(name, sequence, row, every=False, decision="skip", as_json=as_json)

@@ -1,0 +1,73 @@
+-- name: positions
+SELECT partition, stream_identity, sequence, message_sequence, rows FROM {schema}.checkpoint
+
+-- name: wait_for_lock
+SET LOCAL lock_timeout = '1s'
+
+-- name: hold_still
+LOCK TABLE {schema}.checkpoint, {schema}.parked IN EXCLUSIVE MODE
+
+-- name: settled_rows
+SELECT sequence, row_index FROM {schema}.parked WHERE status IN ('skip', 'skipped')
+
+-- name: aside
+SELECT sequence, row_index, reason FROM {schema}.parked WHERE status IN ('parked', 'waiting', 'retry')
+
+-- name: parked
+SELECT p.sequence, p.row_index AS row, p.org_id, p.worker_id, p.status, p.reason, p.attempts, p.parked_at, p.resolved_at,
+       m.subject, m.message_id, m.stored_at
+FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
+WHERE %(every)s OR p.status NOT IN ('applied', 'skipped')
+ORDER BY p.sequence, p.row_index
+LIMIT %(limit)s
+
+-- name: parked_of_message
+SELECT p.sequence, p.row_index AS row, p.org_id, p.worker_id, p.status, p.reason, p.attempts, p.parked_at, p.resolved_at,
+       m.subject, m.message_id, m.stored_at, m.data
+FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
+WHERE p.sequence = %(sequence)s AND (%(row)s::int IS NULL OR p.row_index = %(row)s)
+ORDER BY p.row_index
+
+-- name: decide
+UPDATE {schema}.parked
+SET status = %(decision)s
+WHERE status IN ('parked', 'retry', 'skip')
+  AND (%(every)s OR (sequence = %(sequence)s AND (%(row)s::int IS NULL OR row_index = %(row)s)))
+RETURNING sequence, row_index AS row, org_id, worker_id
+
+-- name: take_over_messages
+INSERT INTO {schema}.parked_messages SELECT * FROM {from_schema}.parked_messages m
+WHERE EXISTS (SELECT FROM {from_schema}.parked p WHERE p.sequence = m.sequence AND p.status IN ('skip', 'skipped'))
+ON CONFLICT DO NOTHING
+
+-- name: take_over_skipped
+INSERT INTO {schema}.parked SELECT * FROM {from_schema}.parked WHERE status IN ('skip', 'skipped')
+ON CONFLICT DO NOTHING
+
+-- name: one_at_a_time
+SELECT pg_try_advisory_lock(hashtextextended(%(what)s, 0)) AS mine
+
+-- name: move_aside
+ALTER SCHEMA {schema} RENAME TO {replaced}
+
+-- name: move_in
+ALTER SCHEMA {rebuilt} RENAME TO {schema}
+
+-- name: forget_verified
+DELETE FROM {schema}.verified
+
+-- name: verified_at
+SELECT min(verified_at) AS verified_at FROM {schema}.verified
+
+-- name: aside_by_status
+SELECT status, count(*) AS rows FROM {schema}.parked GROUP BY status
+
+-- name: serve
+UPDATE {schema}.about SET serving_since = now()
+
+-- name: serve_no_more
+UPDATE {schema}.about SET serving_since = NULL
+
+-- name: keep_state
+UPDATE {rebuilt}.about SET paused = o.paused, serving_since = o.serving_since, on_poison = o.on_poison
+FROM {schema}.about o

@@ -34,6 +34,7 @@ def plans(messages: Sequence[StoredMessage]) -> Iterator[Plan]:
     singly = [[message] for message in messages]
     yield Plan("one message a batch", singly)
     yield Plan("every message delivered twice", [batch for batch in singly for _ in range(2)] + singly)
+    yield Plan("started anew before every message", singly, frozenset(range(len(singly))))
     yield Plan("all in one batch", [list(messages)])
     for seed in range(_RANDOM_BUILDS):
         chance = random.Random(seed)  # noqa: S311  # the same cuts each time

@@ -1,6 +1,7 @@
 """A history of several orgs, drawn from a seed: foundings, requests of all kinds, imports."""
 
 import random
+from collections.abc import Sequence
 
 import msgspec
 
@@ -12,14 +13,25 @@ from wepeople_contracts.ids import client_event_id, new_id
 Message = Envelope | DirectoryFact
 
 
-def random_history(seed: int, length: int, orgs: int = 6) -> list[Message]:
-    """Every third event or so is named by its sender, by one of so few names that most come again."""
-    choose = random.Random(seed)
+def random_history(seed: int, length: int, orgs: int = 6, *, poison: Sequence[str] = ()) -> list[Message]:
+    """Every third event or so is named by its sender, by one of so few names that most come again; one in thirty is of
+    a type of `poison`, and as many have metadata that JSONB cannot hold.
+    """
+    choose = _Choose(seed, poison)
     ids = [new_id("org") for _ in range(orgs)]
     return [*map(founded, ids), *(_message(choose, choose.choice(ids)) for _ in range(length))]
 
 
-def _message(choose: random.Random, org: str) -> Message:
+class _Choose(random.Random):
+    def __init__(self, seed: int, poison: Sequence[str]) -> None:
+        super().__init__(seed)
+        self.types = ("begin", "end", "deploy.shipped", "call.taken"), tuple(poison) or ("meeting",)
+
+    def event_type(self) -> str:
+        return self.choice(self.types[self.randrange(30) == 0])
+
+
+def _message(choose: _Choose, org: str) -> Message:
     kind = choose.choices(("events", "snapshot", "import"), (8, 2, 1))[0]
     if kind == "import":
         people = [(f"m{choose.randrange(30)}@x.com", choose.choice(("", "Alex", "Bo"))) for _ in range(4)]
@@ -30,9 +42,9 @@ def _message(choose: random.Random, org: str) -> Message:
         return envelope(org, [raw(row)], app_id=app, slug=app[-1], kind="snapshot")
     rows = [
         {
-            "eventType": choose.choice(("begin", "end", "deploy.shipped", "call.taken")),
+            "eventType": choose.event_type(),
             "category": "code",
-            "metadata": {"n": choose.choice((choose.random(), "\0", "x" * 50))},
+            "metadata": {"name": "\0" if choose.randrange(30) == 0 else choose.random()},
             "duration": choose.choice((0.1, 2, 3.75)),
             "actor": _actor(choose),
         }

@@ -60,7 +60,6 @@ class Person(Row, frozen=True):
     worker_id: str
     first_sequence: First[int]
     earliest: Least[Instant]
-    latest: Greatest[Instant]
     connections: United[list[str]]
     name: Known[str | None]
     conflicts: Sum[int]
@@ -68,10 +67,20 @@ class Person(Row, frozen=True):
 
 @table(key=("worker_id", "event_type"))
 class Count(Row, frozen=True):
-    """How often, and for how long."""
+    """How often, for how long, and when last."""
 
     worker_id: str
     event_type: str
+    events: Sum[int]
+    seconds: Sum[Decimal]
+    latest: Greatest[Instant]
+
+
+@table(key=("connection",))
+class Load(Row, frozen=True):
+    """What an app sent."""
+
+    connection: str
     events: int
     seconds: Decimal
 
@@ -119,7 +128,7 @@ class Tally(Projection):
 
     name = "tally"
     version = 1
-    tables = (Seen, Person, Count, Gauge, Busy, Refusal, Arrival)
+    tables = (Seen, Person, Count, Load, Gauge, Busy, Refusal, Arrival)
 
     @on_request()
     def arrived(self, request: Request) -> Operation:
@@ -143,9 +152,7 @@ class Tally(Projection):
         """What is learnt of a worker."""
         connections = [who.connection] if who.connection else []
         name, conflicts = who.imported_name or None, len(who.conflicts)
-        return upsert(
-            Person(who.org_id, who.worker_id, who.sequence, who.at_us, who.at_us, connections, name, conflicts)
-        )
+        return upsert(Person(who.org_id, who.worker_id, who.sequence, who.at_us, connections, name, conflicts))
 
     @on_event()
     def happened(self, event: Event) -> Iterable[Operation]:
@@ -157,7 +164,8 @@ class Tally(Projection):
         raw = event.metadata_raw
         yield insert(Seen(org, event.event_id, worker, event.request.sequence, event_type, raw, raw))
         seconds = Decimal(str(event.duration or 0))
-        yield add(Count(org, worker, event.event_type, 1, seconds))
+        yield upsert(Count(org, worker, event.event_type, 1, seconds, event.occurred_at_us))
+        yield add(Load(org, event.connection, 1, seconds))
         if event.event_type == "begin":
             yield upsert(Busy(org, worker, event.occurred_at_us))
         elif event.event_type == "end":
@@ -180,14 +188,14 @@ class OrderedTally(Tally):
 
 
 class Counts(Projection):
-    """Events by their type, whoever they are of."""
+    """What each app sent, whoever it is about."""
 
     name = "counts"
     version = 1
-    tables = (Count,)
+    tables = (Load,)
     resolves_workers = False
 
     @on_event()
     def happened(self, event: Event) -> Operation:
         """Each event."""
-        return add(Count(event.org_id, event.worker_id, event.event_type, 1, Decimal(0)))
+        return add(Load(event.org_id, event.connection, 1, Decimal(str(event.duration or 0))))

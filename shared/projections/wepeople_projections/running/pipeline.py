@@ -4,7 +4,6 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from wepeople_chassis.logging import get_logger
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import Batch, StoredMessage
 from wepeople_projections.changes import Changes
@@ -16,10 +15,8 @@ from wepeople_projections.running.checkpoint import Checkpoint
 from wepeople_projections.running.cut import Cut, groups_of
 from wepeople_projections.running.job import Job
 from wepeople_projections.running.lookups import find_bindings, find_names
-from wepeople_projections.running.poison import Prepared, size_of, write
+from wepeople_projections.running.poison import Prepared, log_parked, size_of, write
 from wepeople_projections.running.tasks import end
-
-log = get_logger(__name__)
 
 BATCHES_IN_FLIGHT = 2
 PACED_BYTES = 256 * 1024
@@ -138,10 +135,7 @@ class Pipeline:
         job = self._job
         while (batch := await self._prepared.get()) is not None:
             await write(job, self._checkpoint, batch)
-            for row in batch.changes.parked:
-                log.error(
-                    "parked", schema=job.schema, sequence=row.message.sequence, row=row.row_index, reason=row.reason
-                )
+            log_parked(job, batch.changes.parked)
             self._memory.commit_batch()
             self._taken_on -= batch.size
             job.room.leave(batch.size)

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
+from wepeople_chassis.logging import get_logger
 from wepeople_chassis.stream import StoredMessage
 from wepeople_projections.changes import Changes
 from wepeople_projections.decode import decode
@@ -20,6 +21,8 @@ from wepeople_projections.running.checkpoint import Checkpoint
 from wepeople_projections.running.job import Job
 from wepeople_projections.running.lookups import find_bindings, find_names
 from wepeople_projections.running.remembering import load_memory
+
+log = get_logger(__name__)
 
 
 class PoisonFound(ProjectionError):
@@ -87,6 +90,13 @@ async def write(job: Job, checkpoint: Checkpoint, batch: Prepared) -> None:
         raise Refused(len(batch.messages)) from error
 
 
+def log_parked(job: Job, parked: Sequence[Parked]) -> None:
+    """Say what was put aside; what only waits is the consequence of something that was said."""
+    for row in parked:
+        say = log.info if row.waits else log.error
+        say("parked", schema=job.schema, sequence=row.message.sequence, row=row.row_index, reason=row.reason)
+
+
 async def advance(connection: AsyncConnection[Any], checkpoint: Checkpoint, batch: Prepared) -> None:
     """Move the checkpoint over a batch, as the first thing of its transaction."""
     await checkpoint.advance(connection, batch.start, batch.end, batch.changes.rows, journal=bool(batch.messages))
@@ -112,6 +122,7 @@ async def _write_in_parts(job: Job, checkpoint: Checkpoint, batch: Prepared) -> 
                 raise found
             if changes is not step.changes:
                 await write_changes(connection, job.schema, changes)
+            log_parked(job, changes.parked)
 
 
 async def begin_fold(

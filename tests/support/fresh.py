@@ -36,7 +36,7 @@ class Fresh:
     passwords: dict[str, str]
 
     def dsn(self, who: str) -> str:
-        """The address for `auth`, `quota`, `projector`, `operator` or `admin`."""
+        """The address for `auth`, `quota`, `projector`, `analyst`, `operator` or `admin`."""
         if who == "admin":
             return self.admin_dsn
         role = f"wepeople_{who}"

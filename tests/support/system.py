@@ -62,7 +62,15 @@ async def running_system(template: Template, directory: Path) -> AsyncIterator[R
                 )
                 await ping(demo, state)
                 operator_dsn = fresh.dsn("operator")
-                state.write("operator.json", {"nats_url": fresh.nats_url, "postgres_dsn": operator_dsn})
+                state.write(
+                    "operator.json",
+                    {
+                        "nats_url": fresh.nats_url,
+                        "postgres_dsn": operator_dsn,
+                        "analyst_dsn": fresh.dsn("analyst"),
+                        "projector_dsn": fresh.dsn("projector"),
+                    },
+                )
                 yield RunningSystem(demo, operator_dsn, fresh.admin_dsn, state.path, services)
             finally:
                 for name in reversed(START_ORDER):

@@ -15,7 +15,7 @@ from wepeople_embedded.services import START_ORDER, ServiceProcess, make_service
 from wepeople_embedded.state import SUPERUSER, StateDir
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.provision import provision
-from wepeople_provision.roles import LOGIN_ROLES, OPERATOR_ROLE
+from wepeople_provision.roles import ANALYST_ROLE, LOGIN_ROLES, OPERATOR_ROLE, PROJECTOR_ROLE
 
 STOP_SECONDS = 9.0
 _LONGEST_STOP_SECONDS = 5.0
@@ -52,7 +52,7 @@ class System:
     @property
     def operator_dsn(self) -> str:
         """The address by which operators read every org's read models."""
-        return login_dsn(self.admin_dsn, OPERATOR_ROLE, self.passwords[OPERATOR_ROLE])
+        return self._dsn(OPERATOR_ROLE)
 
     @property
     def children(self) -> list[Child]:
@@ -64,7 +64,15 @@ class System:
         """Start the servers, provision, start the services; returns once each can work. `ChildFailed` if one can't."""
         await _all(self.nats.start(), self.postgres.start())
         await provision(self.nats.url, self.admin_dsn, {role: self.passwords[role] for role in LOGIN_ROLES})
-        self._state.write("operator.json", {"nats_url": self.nats.url, "postgres_dsn": self.operator_dsn})
+        self._state.write(
+            "operator.json",
+            {
+                "nats_url": self.nats.url,
+                "postgres_dsn": self.operator_dsn,
+                "analyst_dsn": self._dsn(ANALYST_ROLE),
+                "projector_dsn": self._dsn(PROJECTOR_ROLE),
+            },
+        )
         for service in self.services.values():
             service.start()
         connection = await connect(self.nats.url, "wepeople-up")
@@ -89,6 +97,9 @@ class System:
     def ended(self) -> Child | None:
         """A process that has ended, or None while all of them run."""
         return next((child for child in self.children if not child.is_running), None)
+
+    def _dsn(self, role: str) -> str:
+        return login_dsn(self.admin_dsn, role, self.passwords[role])
 
 
 async def _all(*work: Coroutine[Any, Any, None]) -> None:

@@ -1,4 +1,6 @@
-"""The database roles: one login per service, one for operators, and the group of those who read one org only."""
+"""The database roles: one login per service, one for operators, one for analysts' projections, and the group of those
+who read one org only.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,10 +8,13 @@ from psycopg import AsyncConnection, sql
 
 from wepeople_provision.errors import ProvisionError
 
-SERVICE_ROLES = ("wepeople_auth", "wepeople_quota", "wepeople_projector")
+PROJECTOR_ROLE = "wepeople_projector"
+SERVICE_ROLES = ("wepeople_auth", "wepeople_quota", PROJECTOR_ROLE)
+ANALYST_ROLE = "wepeople_analyst"
+"""Owns the schemas of all projections that are not built in."""
 OPERATOR_ROLE = "wepeople_operator"
 READER_ROLE = "wepeople_reader"
-LOGIN_ROLES = (*SERVICE_ROLES, OPERATOR_ROLE)
+LOGIN_ROLES = (*SERVICE_ROLES, ANALYST_ROLE, OPERATOR_ROLE)
 
 LARGE_OBJECT_FUNCTIONS = ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)")
 """By these, everybody who can log in may write to the disk unless it is taken from PUBLIC."""
@@ -42,14 +47,16 @@ async def ensure_login_role(connection: AsyncConnection, role: str, password: st
 
 
 async def grant_on_database(connection: AsyncConnection) -> None:
-    """Let the roles into the connection's database, services also create their schemas in it, and PUBLIC nothing.
+    """Let the roles into the connection's database, services and analysts also create schemas in it, and PUBLIC nothing.
 
     Grants on a database belong to it alone: one made from a template has none of them.
     """
     database = sql.Identifier(connection.info.dbname)
     await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
     await connection.execute(
-        sql.SQL("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}").format(database, _identifiers(SERVICE_ROLES))
+        sql.SQL("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}").format(
+            database, _identifiers([*SERVICE_ROLES, ANALYST_ROLE])
+        )
     )
     await connection.execute(
         sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, _identifiers([OPERATOR_ROLE, READER_ROLE]))

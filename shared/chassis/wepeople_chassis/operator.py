@@ -26,17 +26,22 @@ stderr = Console(stderr=True, soft_wrap=True)
 
 
 class Operator(BaseModel):
-    """Addresses for an operator: from `WEPEOPLE_NATS_URL` and `WEPEOPLE_POSTGRES_DSN`, else from the file
+    """Addresses for an operator: from `WEPEOPLE_NATS_URL`, `WEPEOPLE_POSTGRES_DSN` and so on, else from the file
     `operator.json` that `wepeople up` leaves in its state directory (`WEPEOPLE_STATE_DIR`, default `.wepeople`).
+
+    `postgres_dsn` reads all read models; `analyst_dsn` and `projector_dsn` own the projections of files and the built-in
+    ones, and not every operator has them.
     """
 
     nats_url: str
     postgres_dsn: str
+    analyst_dsn: str | None = None
+    projector_dsn: str | None = None
 
 
 def load_operator() -> Operator:
     """Find the running system; exit 2 with what to do when there is nothing to find."""
-    environment = {k: v for k in ("nats_url", "postgres_dsn") if (v := os.environ.get(f"WEPEOPLE_{k.upper()}"))}
+    environment = {k: v for k in Operator.model_fields if (v := os.environ.get(f"WEPEOPLE_{k.upper()}"))}
     state_file = Path(os.environ.get("WEPEOPLE_STATE_DIR", ".wepeople")) / "operator.json"
     values: dict[str, str] = json.loads(state_file.read_text()) if state_file.exists() else {}
     try:

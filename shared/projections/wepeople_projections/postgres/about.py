@@ -1,0 +1,110 @@
+"""What a projection's schema says of itself: what it was made from, and whether it runs and serves."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+from psycopg import AsyncConnection
+
+from wepeople_projections.errors import ProjectionError
+from wepeople_projections.selection import Selection
+
+OnPoison = Literal["park", "stop"]
+
+_COLUMNS = (
+    "name, version, source, code_sha256, tables_sha256, selection, views, on_poison, ordered, paused, serving_since, "
+    "created_at"
+)
+_WRITTEN = _COLUMNS.removesuffix(", serving_since, created_at")
+_SCHEMAS = """
+SELECT n.nspname
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = 'about' AND c.relkind = 'r' AND n.nspname ~ '_v[0-9]+(_check|_rebuild|_old)?$'
+  AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+ORDER BY n.nspname
+"""
+
+
+class About(Struct, frozen=True, kw_only=True):
+    """The one row of the table `about`. `source` is where the code was, `code_sha256` what it was; `tables_sha256` is
+    the shape of the tables. `views` are the SELECTs that readers see, with `{schema}` in the place of this one;
+    `serving_since` is None while they do not see this version.
+    """
+
+    name: str
+    version: int
+    source: str
+    code_sha256: str
+    tables_sha256: str
+    selection: Selection = Selection()
+    views: Mapping[str, str] = {}
+    on_poison: OnPoison = "park"
+    ordered: bool = False
+    paused: bool = False
+    serving_since: datetime | None = None
+    created_at: datetime | None = None
+
+
+async def schemas(connection: AsyncConnection[Any]) -> Sequence[str]:
+    """The schemas of all projections that the connection's role may read, scratch ones of verify and rebuild too."""
+    cursor = await connection.execute(_SCHEMAS)
+    return [schema for (schema,) in await cursor.fetchall()]
+
+
+async def schema_exists(connection: AsyncConnection[Any], schema: str) -> bool:
+    """Whether there is a schema of that name, whosever it is."""
+    cursor = await connection.execute("SELECT to_regnamespace(quote_ident(%s)) IS NOT NULL", [schema])
+    row = await cursor.fetchone()
+    return row is not None and bool(row[0])
+
+
+async def read_about(connection: AsyncConnection[Any], schema: str) -> About:
+    """What a schema says of itself; `ProjectionError` when there is none that the role may see."""
+    if schema not in await schemas(connection):
+        raise ProjectionError(f"there is no {schema}; `wepeople projection list` shows what there is")
+    cursor = await connection.execute(f"SELECT {_COLUMNS} FROM {schema}.about")  # noqa: S608 - it is listed
+    row = await cursor.fetchone()
+    assert row is not None, "create_schema writes one"
+    return msgspec.convert(dict(zip(_COLUMNS.split(", "), row, strict=True)), About)
+
+
+async def write_about(connection: AsyncConnection[Any], schema: str, about: About) -> None:
+    """The first row of a new schema."""
+    values = [
+        about.name,
+        about.version,
+        about.source,
+        about.code_sha256,
+        about.tables_sha256,
+        msgspec.json.encode(about.selection).decode(),
+        msgspec.json.encode(about.views).decode(),
+        about.on_poison,
+        about.ordered,
+        about.paused,
+    ]
+    await connection.execute(
+        f"INSERT INTO {schema}.about ({_WRITTEN}) VALUES (%s, %s, %s, %s, %s, %s::json, %s::json, %s, %s, %s)",  # noqa: S608
+        values,
+    )
+
+
+async def set_paused(connection: AsyncConnection[Any], schema: str, paused: bool) -> None:
+    """Let those who run it pause, or go on, within a second."""
+    await connection.execute(f"UPDATE {schema}.about SET paused = %s", [paused])  # noqa: S608
+
+
+async def set_code(
+    connection: AsyncConnection[Any], schema: str, *, source: str, code_sha256: str, views: Mapping[str, str]
+) -> None:
+    """The code that runs it from now on, which has the same tables; its views are seen from the next promotion on."""
+    await connection.execute(
+        f"UPDATE {schema}.about SET source = %s, code_sha256 = %s, views = %s::json",  # noqa: S608
+        [source, code_sha256, msgspec.json.encode(views).decode()],
+    )
+
+
+async def set_on_poison(connection: AsyncConnection[Any], schema: str, on_poison: OnPoison) -> None:
+    """What a row that cannot be applied does from the next start on."""
+    await connection.execute(f"UPDATE {schema}.about SET on_poison = %s", [on_poison])  # noqa: S608

@@ -1,0 +1,114 @@
+"""The schema that readers read: a view for each table of the version that serves, and whatever else the projection
+offers. All that it takes is in the version's own schema, so that an older one can come back without its code.
+"""
+
+from typing import Any
+
+from psycopg import AsyncConnection, errors, sql
+
+from wepeople_projections.errors import ProjectionError
+from wepeople_projections.naming import split_version
+from wepeople_projections.postgres.about import read_about, schemas
+
+_VIEWS = """
+SELECT c.relname
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %s AND c.relkind = 'v'
+"""
+_TABLE_COMMENTS = """
+SELECT a.attname, d.description
+FROM pg_class t
+JOIN pg_namespace n ON n.oid = t.relnamespace
+JOIN pg_description d ON d.objoid = t.oid AND d.classoid = 'pg_class'::regclass
+LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.objsubid AND d.objsubid > 0
+WHERE n.nspname = %s AND t.relname = %s
+"""
+
+
+async def serving_version(connection: AsyncConnection[Any], name: str) -> int | None:
+    """The version of a projection that readers see; None while they see none."""
+    for schema in await schemas(connection):
+        base, version = split_version(schema)
+        if base == name and version is not None and (await read_about(connection, schema)).serving_since is not None:
+            return version
+    return None
+
+
+async def serve(connection: AsyncConnection[Any], name: str, schema: str) -> None:
+    """Let readers see this version of a projection, and no other, once the caller's transaction is committed."""
+    for other in await schemas(connection):
+        if split_version(other)[0] == name and split_version(other)[1] is not None:
+            serving = "coalesce(serving_since, now())" if other == schema else "NULL"
+            await connection.execute(f"UPDATE {other}.about SET serving_since = {serving}")  # noqa: S608
+    await point_views(connection, name, schema)
+
+
+async def point_views(connection: AsyncConnection[Any], name: str, schema: str) -> None:
+    """Let the views of a projection show the tables in `schema`, once the caller's transaction is committed.
+
+    `ProjectionError` when views of somebody else stand on one that cannot be kept.
+    """
+    views = (await read_about(connection, schema)).views
+    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}")
+    await connection.execute(f"GRANT USAGE ON SCHEMA {name} TO wepeople_operator, wepeople_reader")
+    for gone in await _views(connection, name) - views.keys():
+        await _drop(connection, name, gone)
+    for view, select in views.items():
+        await _point(connection, name, view, select.replace("{schema}", schema))
+        await _comment(connection, name, view, schema)
+
+
+async def drop_views(connection: AsyncConnection[Any], name: str) -> None:
+    """Take a projection away from its readers: the views, and their schema unless something else is in it."""
+    for view in await _views(connection, name):
+        await _drop(connection, name, view)
+    await connection.execute(f"DROP SCHEMA IF EXISTS {name}")
+
+
+async def _views(connection: AsyncConnection[Any], name: str) -> set[str]:
+    cursor = await connection.execute(_VIEWS, [name])
+    return {view for (view,) in await cursor.fetchall()}
+
+
+async def _point(connection: AsyncConnection[Any], name: str, view: str, select: str) -> None:
+    """Replace a view, so that what stands on it stays; anew only where its columns are others."""
+    target = f'{name}."{view}"'
+    create = f"VIEW {target} WITH (security_invoker = true) AS {select}"
+    try:
+        async with connection.transaction():
+            await connection.execute(f"CREATE OR REPLACE {create}".encode())
+    except errors.InvalidTableDefinition:
+        await _drop(connection, name, view)
+        await connection.execute(f"CREATE {create}".encode())
+    await connection.execute(f"GRANT SELECT ON {target} TO wepeople_operator, wepeople_reader")
+
+
+async def _drop(connection: AsyncConnection[Any], name: str, view: str) -> None:
+    try:
+        await connection.execute(f'DROP VIEW {name}."{view}"')
+    except errors.DependentObjectsStillExist as error:
+        detail = (error.diag.message_detail or str(error)).strip()
+        raise ProjectionError(f"{name}.{view} cannot be replaced, because something stands on it: {detail}") from error
+
+
+async def _comment(connection: AsyncConnection[Any], name: str, view: str, schema: str) -> None:
+    """What is said of a table is said of its view, and of the view's columns of the same names."""
+    target = sql.Identifier(name, view)
+    columns = await _columns(connection, name, view)
+    cursor = await connection.execute(_TABLE_COMMENTS, [schema, view])
+    for column, description in await cursor.fetchall():
+        if column is None:
+            comment = sql.SQL("COMMENT ON VIEW {} IS {}").format(target, sql.Literal(description))
+        elif column in columns:
+            whose = sql.Identifier(name, view, column)
+            comment = sql.SQL("COMMENT ON COLUMN {} IS {}").format(whose, sql.Literal(description))
+        else:
+            continue
+        await connection.execute(comment)
+
+
+async def _columns(connection: AsyncConnection[Any], name: str, view: str) -> set[str]:
+    cursor = await connection.execute(
+        "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s", [name, view]
+    )
+    return {column for (column,) in await cursor.fetchall()}

@@ -81,10 +81,13 @@ _PLAIN: Mapping[Any, Kind] = {
     bytes: Kind.BYTES,
     list[str]: Kind.TEXTS,
 }
-NUMBERS = (Kind.INTEGER, Kind.SMALL_INTEGER, Kind.DECIMAL)
-"""What can be summed: exactly, so that no order of the summands shows. A sum of floats depends on it."""
+NUMBERS = (Kind.INTEGER, Kind.DECIMAL)
+"""What can be summed: exactly, so that no order of the summands shows. A sum of floats depends on it, and one of small
+integers soon has no room.
+"""
 KEYS = (Kind.TEXT, Kind.INTEGER, Kind.SMALL_INTEGER, Kind.BOOLEAN, Kind.DATE, Kind.DATETIME, Kind.INSTANT)
-_UNORDERED = (Kind.TEXTS, Kind.JSON, Kind.JSONB)
+_UNORDERED = (Kind.TEXTS, Kind.RAW_TEXT, Kind.JSON, Kind.JSONB)
+_UNORDERED_NAMES = ("list[str]", "RawText", "Json", "Jsonb")
 _OFFERED = (
     "str, int, bool, float, Decimal, date, datetime, bytes, list[str], Instant, SmallInt, RawText, Json and Jsonb, "
     "each also with | None"
@@ -105,8 +108,12 @@ class Column:
 
 def columns_of(row_class: type[Any]) -> tuple[Column, ...]:
     """The columns of a row's class, in the order of its fields; `DefinitionError` names the first that cannot be."""
-    hints = get_type_hints(row_class, include_extras=True)
-    return tuple(_column(row_class.__name__, name, hints[name]) for name in row_class.__struct_fields__)
+    name = row_class.__name__
+    try:
+        hints = get_type_hints(row_class, include_extras=True)
+    except NameError as error:
+        raise DefinitionError(name, f"{error}: the types of columns are looked up where the module begins") from error
+    return tuple(_column(name, field, hints[field]) for field in row_class.__struct_fields__)
 
 
 def is_name(text: str) -> bool:
@@ -120,15 +127,12 @@ def _column(row: str, name: str, hint: Any) -> Column:
     marks, inner, optional = _taken_apart(hint)
     kind = next((mark for mark in marks if isinstance(mark, Kind)), None) or _PLAIN.get(inner)
     if kind is None:
-        offered = (
-            "str, int, bool, float, Decimal, date, datetime, bytes, list[str], Instant, SmallInt, RawText, Json, Jsonb"
-        )
-        raise DefinitionError(
-            f"{row}.{name}", f"{inner} is no type of a column. There are {offered}, each also with | None"
-        )
-    merge = next((mark for mark in marks if isinstance(mark, Merge)), Merge.REPLACE)
+        raise DefinitionError(f"{row}.{name}", f"{inner} is no type of a column. There are {_OFFERED}")
+    merges = [mark for mark in marks if isinstance(mark, Merge)] or [Merge.REPLACE]
+    if len(merges) > 1:
+        raise DefinitionError(f"{row}.{name}", "two values of a column become one in one way only")
     description = next((mark.description for mark in marks if isinstance(mark, Meta) and mark.description), "")
-    column = Column(name, kind, optional, merge, description)
+    column = Column(name, kind, optional, merges[0], description)
     if problem := _problem(column):
         raise DefinitionError(f"{row}.{name}", problem)
     return column
@@ -153,15 +157,16 @@ def _taken_apart(hint: Any) -> tuple[list[Any], Any, bool]:
 
 
 def _problem(column: Column) -> str | None:
+    merge = column.merge.name.capitalize()
     match column.merge:
         case Merge.SUM if column.kind not in NUMBERS:
             return "only int and Decimal can be summed: a sum of floats depends on the order. Decimal(str(x)) is exact"
         case Merge.UNITED if column.kind is not Kind.TEXTS:
             return "only list[str] can be united"
         case Merge.LEAST | Merge.GREATEST if column.kind in _UNORDERED:
-            return f"{column.kind.value} has no smaller and greater"
+            return f"{merge} is for what has an order, which {', '.join(_UNORDERED_NAMES)} have not"
         case Merge.KNOWN if not column.optional:
             return "Known is for a column that may be None"
         case Merge.SUM | Merge.LEAST | Merge.GREATEST | Merge.UNITED if column.optional:
-            return f"{column.merge.name.capitalize()} needs a value: give it a default other than None"
+            return f"{merge} needs a value: give it a default other than None"
     return None

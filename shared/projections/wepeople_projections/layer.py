@@ -32,6 +32,9 @@ from wepeople_projections.errors import OperationError
 from wepeople_projections.merge import Key, problem_of_row, rules_of
 from wepeople_projections.table import Row, TableSpec
 
+_Rows = dict[Key, Row]
+_UNTOUCHED = object()
+_Merge = Callable[[Row, Row], Row]
 Undo = list[Callable[[], Any]]
 """What takes back the steps taken so far, the last one first."""
 
@@ -40,6 +43,7 @@ class Layer:
     """One table's. `is_plain`: it has only inserts, and rows that never expire."""
 
     __slots__ = (
+        "_doubtful",
         "_due",
         "_expires_at",
         "_pushed",
@@ -61,13 +65,14 @@ class Layer:
         self.rules = rules_of(spec)
         self.key_of = self.rules.key_of
         self.is_plain = spec.expires_by is None
-        self.inserted: dict[Key, Row] = {}
-        self.upserted: dict[Key, Row] = {}
-        self.added: dict[Key, Row] = {}
+        self.inserted: _Rows = {}
+        self.upserted: _Rows = {}
+        self.added: _Rows = {}
         self.deleted: set[Key] = set()
         self.absent: set[Key] = set()
         self.expire: dict[str, int] = {}
         self.touched: dict[Key, int | None] = {}
+        self._doubtful: set[Key] = set()
         self._due: dict[str, list[tuple[int, int, Key]]] = {}
         self._pushed = count()
         self._expires_at: Callable[[Row], int | None] | None = None
@@ -78,48 +83,26 @@ class Layer:
         """The row that the layer holds for a key."""
         return self.inserted.get(key) or self.upserted.get(key) or self.added.get(key)
 
-    def takes_insert(self, key: Key) -> None:
-        """`OperationError` when the layer has a row with the key."""
+    def insert(self, key: Key, row: Row, undo: Undo) -> None:
+        """A new row; `OperationError` when the layer has one with its key."""
         if self.pending(key) is not None:
             raise twice(self.spec, key)
-
-    def insert(self, key: Key, row: Row, undo: Undo) -> None:
-        """A new row."""
-        self.takes_insert(key)
         self._change(key, undo)
         self.absent.discard(key)
         self._put(self.inserted, key, row)
 
-    def upsert(self, key: Key, row: Row, undo: Undo) -> bool:
+    def upsert(self, key: Key, row: Row, is_sure: bool, undo: Undo) -> bool:
         """Merge a row; False, and nothing is done, when it takes a new layer."""
-        there = self.pending(key)
-        if there is not None and not self._may_merge(key, there, row, into=self.upserted):
-            return False
-        self._change(key, undo)
-        if there is None:
-            self._put_anew(self.upserted, key, row)
-        else:
-            self._put(self.inserted if key in self.inserted else self.upserted, key, self.rules.merged(there, row))
-            self.added.pop(key, None)
-        return True
+        return self._merge(key, row, is_sure, undo, own=self.upserted, merge=self.rules.merged)
 
-    def add(self, key: Key, row: Row, undo: Undo) -> bool:
+    def add(self, key: Key, row: Row, is_sure: bool, undo: Undo) -> bool:
         """Sum a row onto another; False, and nothing is done, when it takes a new layer."""
-        there = self.pending(key)
-        if there is not None and not self._may_merge(key, there, row, into=self.added):
-            return False
-        self._change(key, undo)
-        if there is None:
-            self._put_anew(self.added, key, row)
-        else:
-            holder = next(rows for rows in (self.inserted, self.upserted, self.added) if key in rows)
-            self._put(holder, key, self.rules.summed(there, row))
-        return True
+        return self._merge(key, row, is_sure, undo, own=self.added, merge=self.rules.summed)
 
     def delete(self, key: Key, undo: Undo) -> bool:
         """The row with the key goes; False, and nothing is done, when it takes a new layer."""
         there = self.pending(key)
-        if there is not None and not self.rules.is_sure(there):
+        if there is not None and not self._is_sure(key, there):
             return False
         self._change(key, undo)
         if there is not None:
@@ -137,7 +120,7 @@ class Layer:
             row = self.pending(key)
             at_us = None if row is None else expires_at(row)
             if row is not None and at_us is not None and at_us <= stored_at_us:
-                if not self.rules.is_sure(row):
+                if not self._is_sure(key, row):
                     return False
                 self._drop(key)
             heappop(due)
@@ -146,19 +129,35 @@ class Layer:
             self.expire[org_id] = stored_at_us
         return True
 
-    def _may_merge(self, key: Key, there: Row, row: Row, into: dict[Key, Row]) -> bool:
-        """Whether the pending row and the next are one: both sure, and if they mix upserts and adds, one operation."""
-        mixes = key not in self.inserted and key not in into
-        return (not mixes or self.rules.sums_after_upsert) and self.rules.is_sure(there) and self.rules.is_sure(row)
-
-    def _put_anew(self, rows: dict[Key, Row], key: Key, row: Row) -> None:
-        """Put a row of which the layer knows nothing, or knows that it is gone: then it is as good as inserted."""
-        if key in self.absent or key in self.deleted:
+    def _merge(self, key: Key, row: Row, is_sure: bool, undo: Undo, *, own: _Rows, merge: _Merge) -> bool:
+        there = self.pending(key)
+        if there is None:
+            self._change(key, undo)
+            # A row that is known not to be there is as good as inserted.
+            holder = self.inserted if key in self.absent or key in self.deleted else own
             self.absent.discard(key)
-            rows = self.inserted
-        self._put(rows, key, row)
+        else:
+            holder = self.inserted if key in self.inserted else own
+            if key not in holder:
+                holder = self.upserted
+                if not self.rules.sums_after_upsert:
+                    return False
+            if not (is_sure and self._is_sure(key, there)):
+                return False
+            row = merge(there, row)
+            self._change(key, undo)
+            self.added.pop(key, None)
+            is_sure = not self.rules.can_outgrow or self.rules.is_sure(row)
+        if not is_sure:
+            self._doubtful.add(key)
+        self._put(holder, key, row)
+        return True
 
-    def _put(self, rows: dict[Key, Row], key: Key, row: Row) -> None:
+    def _is_sure(self, key: Key, row: Row) -> bool:
+        """Whether Postgres takes the pending row beyond doubt. Inserts were not looked at when they came."""
+        return self.rules.is_sure(row) if key in self.inserted else key not in self._doubtful
+
+    def _put(self, rows: _Rows, key: Key, row: Row) -> None:
         rows[key] = row
         if self._expires_at is not None:
             self.touched.setdefault(key, self.expire.get(row.org_id))
@@ -181,26 +180,32 @@ class Layer:
     def _change(self, key: Key, undo: Undo) -> None:
         """The key is about to change, and not by an insert into a plain layer."""
         self.is_plain = False
-        holders = (self.inserted, self.upserted, self.added, self.touched)
-        before = [(rows, rows[key]) for rows in holders if key in rows]
-        marks = [keys for keys in (self.deleted, self.absent) if key in keys]
-        undo.append(partial(self._restore, key, before, marks))
+        marks = key in self.deleted, key in self.absent
+        rows = self.inserted.get(key), self.upserted.get(key), self.added.get(key)
+        touched = self.touched.get(key, _UNTOUCHED)
+        undo.append(partial(self._restore, key, marks, rows, touched))
 
-    def _restore(self, key: Key, before: list[tuple[dict[Key, Any], Any]], marks: list[set[Key]]) -> None:
-        for rows in (self.inserted, self.upserted, self.added, self.touched):
-            rows.pop(key, None)
-        for keys in (self.deleted, self.absent):
+    def _restore(self, key: Key, marks: tuple[bool, bool], rows: tuple[Row | None, ...], touched: Any) -> None:
+        for keys, was_there in zip((self.deleted, self.absent), marks, strict=True):
             keys.discard(key)
-        for rows, row in before:
-            rows[key] = row
-        for keys in marks:
-            keys.add(key)
+            if was_there:
+                keys.add(key)
+        for held, row in zip((self.inserted, self.upserted, self.added), rows, strict=True):
+            held.pop(key, None)
+            if row is not None:
+                held[key] = row
+        self.touched.pop(key, None)
+        if touched is not _UNTOUCHED:
+            self.touched[key] = touched
 
 
-def check_merged(spec: TableSpec, row: Row) -> None:
-    """`OperationError` for a row of upsert or add with a value that its column does not take."""
-    if not rules_of(spec).is_sure(row) and (problem := problem_of_row(spec, row)):
+def is_sure(layer: Layer, row: Row) -> bool:
+    """Whether Postgres takes a row beyond doubt; `OperationError` for a value that its column does not take."""
+    if layer.rules.is_sure(row):
+        return True
+    if problem := problem_of_row(layer.spec, row):
         raise OperationError(problem)
+    return False
 
 
 def twice(spec: TableSpec, key: Key) -> OperationError:

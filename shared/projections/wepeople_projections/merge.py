@@ -47,13 +47,15 @@ class Rules:
     """One table's. `merged(there, new)` is what `upsert` makes of two rows, `summed(there, new)` what `add` makes.
 
     `is_sure(row)`: Postgres takes it beyond doubt, so it may be merged, or go, without having been written.
-    `sums_after_upsert`: an upsert and an add of one key are one upsert.
+    `can_outgrow`: two sure rows may come to one that is not. `sums_after_upsert`: an upsert and an add of one key are
+    one upsert.
     """
 
     key_of: Callable[[Row], Key]
     is_sure: Callable[[Row], bool]
     merged: Callable[[Row, Row], Row]
     summed: Callable[[Row, Row], Row]
+    can_outgrow: bool
     sums_after_upsert: bool
 
 
@@ -65,7 +67,8 @@ def rules_of(spec: TableSpec) -> Rules:
         is_sure=_compiled_check(spec),
         merged=_compiled(spec, "there, new", _merging(spec)),
         summed=_compiled(spec, "there, new", _row(spec, _summed)),
-        sums_after_upsert=not spec.newest_by and all(c.merge in (Merge.REPLACE, Merge.SUM) for c in _values(spec)),
+        can_outgrow=spec.can_add or any(c.merge is Merge.SUM for c in spec.columns),
+        sums_after_upsert=not spec.newest_by and all(c.merge in (Merge.REPLACE, Merge.SUM) for c in spec.values),
     )
 
 
@@ -87,15 +90,11 @@ def united(there: list[str], new: list[str]) -> list[str]:
     return there + [text for text in dict.fromkeys(new) if text not in there]
 
 
-def _values(spec: TableSpec) -> list[Column]:
-    return [column for column in spec.columns if column.name not in spec.key]
-
-
 def _merging(spec: TableSpec) -> str:
     if spec.newest_by:
         new, there = (", ".join(f"{row}.{name}" for name in spec.newest_by) for row in ("new", "there"))
         return f"new if ({new},) > ({there},) else there"
-    if all(column.merge is Merge.REPLACE for column in _values(spec)):
+    if all(column.merge is Merge.REPLACE for column in spec.values):
         return "new"
     return _row(spec, _merged)
 
@@ -157,14 +156,17 @@ def _compiled_check(spec: TableSpec) -> Callable[[Row], bool]:
 
 _CHECKS = {
     Kind.TEXT: 'isinstance({value}, str) and "\\0" not in {value} and ({value}.isascii() or is_text({value}))',
+    Kind.RAW_TEXT: "is_raw_text({value})",
     Kind.INTEGER: "{value}.__class__ is int and -9223372036854775808 <= {value} <= 9223372036854775807",
+    Kind.INSTANT: "{value}.__class__ is int and -62135596800000000 <= {value} < 253402300800000000",
     Kind.FLOAT: "({value}.__class__ is float or right({column!r}, {value}))",
     Kind.BOOLEAN: "{value}.__class__ is bool",
     Kind.DATE: "{value}.__class__ is date",
-    Kind.RAW_TEXT: "is_raw_text({value})",
+    Kind.BYTES: "{value}.__class__ is bytes",
     Kind.JSON: "is_surely_json({value})",
     Kind.JSONB: "is_surely_jsonb({value})",
 }
+"""How to see quickly that a value is right; of other kinds, and of those that are not, `problem_of` knows."""
 
 
 def _compiled(spec: TableSpec, arguments: str, expression: str, **names: Any) -> Callable[..., Any]:

@@ -53,20 +53,25 @@ insert = Insert
 
 def upsert(row: Row) -> Upsert:
     """`Upsert`; `OperationError` when the org is not in the table's key, so that a row could reach another org's."""
-    _needs_org(row)
+    _needs_org(type(row))
     return Upsert(row)
 
 
 def add(row: Row) -> Add:
-    """`Add`; `OperationError` when the table has a column that is neither key nor a number."""
-    _needs_org(row)
-    if not spec_of(type(row)).can_add:
-        raise OperationError(f"{type(row).__name__} has columns that cannot be added: only int and Decimal can")
+    """`Add`; `OperationError` when the table has a column that is neither key nor a number, or keeps the newest."""
+    kind = type(row)
+    _needs_org(kind)
+    if not spec_of(kind).can_add:
+        why = "keeps the newest row" if spec_of(kind).newest_by else "has columns that are neither key nor numbers"
+        raise OperationError(f"{kind.__name__} cannot be added: it {why}")
     return Add(row)
 
 
 def delete(table: type[Row], *key: Any) -> Delete:
-    """`Delete`, by the values of the key in its order, the org's id first; `OperationError` when they are too few."""
+    """`Delete`, by the values of the key in its order, the org's id first; `OperationError` when they are too few or
+    too many, or the org is not in the table's key.
+    """
+    _needs_org(table)
     names = spec_of(table).key
     if len(key) != len(names):
         raise OperationError(f"the key of {table.__name__} is ({', '.join(names)}), but {len(key)} values were given")
@@ -78,6 +83,6 @@ def sql(statement: str, **parameters: Any) -> Sql:
     return Sql(statement, parameters)
 
 
-def _needs_org(row: Row) -> None:
-    if not spec_of(type(row)).key_of_org:
-        raise OperationError(f"{type(row).__name__} has a key without the org: it takes insert and delete only")
+def _needs_org(row: type[Row]) -> None:
+    if not spec_of(row).key_of_org:
+        raise OperationError(f"{row.__name__} has a key without the org: it takes insert only")

@@ -1,8 +1,9 @@
 """Tables: a row is a small class, and `@table` says what its key is and how it is kept."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 from msgspec import Struct
@@ -10,7 +11,17 @@ from msgspec import Struct
 from wepeople_projections.columns import KEYS, NUMBERS, Column, Kind, Merge, columns_of, is_name
 from wepeople_projections.errors import DefinitionError
 
-RESERVED = ("about", "checkpoint", "commits", "orgs", "identifiers", "named_events", "parked", "verified")
+RESERVED = (
+    "about",
+    "checkpoint",
+    "commits",
+    "identifiers",
+    "named_events",
+    "orgs",
+    "parked",
+    "parked_messages",
+    "verified",
+)
 """Tables that every projection has beside its own."""
 
 
@@ -25,7 +36,7 @@ class Row(Struct, frozen=True, gc=False):
 R = TypeVar("R", bound=Row)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class TableSpec:
     """What `@table` makes of a class. `key` are all columns of the primary key, the org's id included unless the key is
     unique in all orgs; `indexes` are further ones, a leading - in a column meaning descending.
@@ -43,7 +54,7 @@ class TableSpec:
 
     @property
     def key_of_org(self) -> bool:
-        """Whether the org is in the key, as `upsert` and `add` need: no row of one org can touch another's."""
+        """Whether the org is in the key, as all but `insert` need: no row of one org can touch another's."""
         return "org_id" in self.key
 
     @property
@@ -51,12 +62,16 @@ class TableSpec:
         """The columns' names."""
         return tuple(column.name for column in self.columns)
 
-    @property
+    @cached_property
+    def values(self) -> tuple[Column, ...]:
+        """The columns that are not in the key."""
+        return tuple(column for column in self.columns if column.name not in self.key)
+
+    @cached_property
     def can_add(self) -> bool:
         """Whether all that is not key is a number, so that `add` can sum it."""
-        return all(
-            column.kind in NUMBERS and not column.optional for column in self.columns if column.name not in self.key
-        )
+        numbers = all(column.kind in NUMBERS and not column.optional for column in self.values)
+        return self.key_of_org and numbers and not self.newest_by
 
 
 def table(
@@ -72,26 +87,31 @@ def table(
     """Make a row's class a table.
 
     `key`: what an org has only one row of; with `key_is_global` what there is only one of in all orgs, such as an
-    event's id. `newest_by`: `upsert` replaces the whole row if these columns of the new one are greater, and else
-    leaves it. `expires_by`: a column of instants; a row goes once a later message of its org was stored at that time or
-    after it. `in_key_order`: rows mostly come in the order of the key, so they are not sorted before they are written.
+    event's id: such rows are inserted only, and expire. `newest_by`: `upsert` replaces the whole row if these columns
+    of the new one are greater, and else leaves it. `expires_by`: a column of instants; a row goes once a later message
+    of its org was stored at that time or after it. `in_key_order`: rows mostly come in the order of the key, so they
+    are not sorted before they are written.
     The name is the class's in snake case unless another is given. `DefinitionError` says what cannot be.
     """
 
     def make(row: type[R]) -> type[R]:
-        columns = columns_of(row)
-        full_key = tuple(key) if key_is_global else ("org_id", *(part for part in key if part != "org_id"))
+        if not (isinstance(row, type) and issubclass(row, Row)):
+            raise DefinitionError(getattr(row, "__name__", repr(row)), "a row's class inherits from Row")
+        for argument, names in (("key", key), ("newest_by", newest_by), *(("indexes", index) for index in indexes)):
+            _check_names(row.__name__, argument, names)
         spec = TableSpec(
             row=row,
             name=name or _snake(row.__name__),
-            columns=columns,
-            key=full_key,
+            columns=columns_of(row),
+            key=tuple(key) if key_is_global else ("org_id", *(part for part in key if part != "org_id")),
             indexes=tuple(tuple(index) for index in indexes),
             newest_by=tuple(newest_by),
             expires_by=expires_by,
             in_key_order=in_key_order,
             description=" ".join((row.__doc__ or "").split()),
         )
+        if key_is_global and (not key or spec.key_of_org):
+            raise DefinitionError(row.__name__, "a key that is global has columns, but not org_id")
         _check(spec)
         row.__table__ = spec
         return row
@@ -112,27 +132,54 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
+def _check_names(row: str, argument: str, names: Sequence[str]) -> None:
+    if isinstance(names, str):
+        raise DefinitionError(row, f'{argument} takes several columns, so write ("{names}",) for one')
+    columns = [name.removeprefix("-") for name in names]
+    if len(set(columns)) < len(columns):
+        raise DefinitionError(row, f"{argument} has a column twice")
+
+
 def _check(spec: TableSpec) -> None:
     row, columns = spec.row.__name__, {column.name: column for column in spec.columns}
     if not is_name(spec.name) or spec.name in RESERVED:
         raise DefinitionError(row, f"a table cannot be called {spec.name!r}")
-    if next(iter(columns)) != "org_id":
-        raise DefinitionError(row, "a row's class must inherit from Row, whose first column is org_id")
-    asked = {*spec.key, *(part.removeprefix("-") for index in spec.indexes for part in index), *spec.newest_by}
-    if spec.expires_by is not None:
-        asked.add(spec.expires_by)
+    org = spec.columns[0]
+    if org.name != "org_id" or org.kind is not Kind.TEXT:
+        raise DefinitionError(row, "the first column is org_id, as Row has it")
+    indexed = [part.removeprefix("-") for index in spec.indexes for part in index]
+    asked = {*spec.key, *indexed, *spec.newest_by, *((spec.expires_by,) if spec.expires_by else ())}
     if unknown := sorted(asked - columns.keys()):
         raise DefinitionError(row, f"it has no column {', '.join(unknown)}")
+    for part in indexed:
+        if columns[part].kind is Kind.JSON:
+            raise DefinitionError(f"{row}.{part}", "Json has no order, so no index can have it")
     for part in spec.key:
         column = columns[part]
         if column.kind not in KEYS or column.optional or column.merge is not Merge.REPLACE:
             raise DefinitionError(
                 f"{row}.{part}", "in a key there are plain str, int, bool, dates and instants, never None"
             )
+    _check_newest(spec, row, columns)
+    _check_expiry(spec, row, columns)
+
+
+def _check_newest(spec: TableSpec, row: str, columns: Mapping[str, Column]) -> None:
     for part in spec.newest_by:
         if columns[part].kind not in KEYS or columns[part].optional:
             raise DefinitionError(f"{row}.{part}", "what decides which row is newer is a plain value, never None")
     if spec.newest_by and any(column.merge is not Merge.REPLACE for column in spec.columns):
         raise DefinitionError(row, "newest_by replaces the whole row, so its columns cannot merge in other ways")
-    if spec.expires_by is not None and columns[spec.expires_by].kind is not Kind.INSTANT:
-        raise DefinitionError(f"{row}.{spec.expires_by}", "the column that a row expires by is an Instant")
+    if spec.newest_by and not spec.key_of_org:
+        raise DefinitionError(row, "newest_by is for upsert, which a key that is global does not take")
+
+
+def _check_expiry(spec: TableSpec, row: str, columns: Mapping[str, Column]) -> None:
+    if spec.expires_by is None:
+        return
+    column = columns[spec.expires_by]
+    if column.kind is not Kind.INSTANT:
+        raise DefinitionError(f"{row}.{column.name}", "the column that a row expires by is an Instant")
+    # When a merged row expires must be known without the row in the table.
+    if column.merge is not Merge.REPLACE or spec.newest_by:
+        raise DefinitionError(f"{row}.{column.name}", "upsert must replace the column that a row expires by")

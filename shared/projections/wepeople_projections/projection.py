@@ -1,21 +1,24 @@
 """A projection: a class with tables and handlers. `define` checks one and finds what it has."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 from wepeople_contracts.directory import DirectoryFact
 from wepeople_projections.columns import is_name
 from wepeople_projections.errors import DefinitionError
+from wepeople_projections.marking import ALL, F, mark, marked, patterns_of
 from wepeople_projections.operations import Emitted
 from wepeople_projections.selection import matches
 from wepeople_projections.table import Row, TableSpec, spec_of
 
 Handler = Callable[[Any], Emitted]
-F = TypeVar("F", bound=Callable[..., Emitted])
 
-_HANDLES = "__handles__"
-_ALL = "*"
+_KINDS = ("event", "snapshot", "request", "reject", "identified", "fact")
+_EXAMPLES = {"name": 'name = "deploys"', "version": "version = 1"}
+_TAKEN_NAMES = re.compile(r"pg_.*|public|information_schema|.*_v[0-9]+(_.*)?")
+"""Schemas of Postgres, and of the versions of projections."""
 _REMEMBERED_TYPES = 4096
 
 
@@ -40,37 +43,41 @@ class Projection:
 
 def on_event(*event_types: str) -> Callable[[F], F]:
     """The method takes each `Event` of these types (`deploy.*` takes all that begin so), or every one."""
-    return _handles("event", event_types or (_ALL,))
+    return mark("event", patterns_of("on_event", event_types))
 
 
 def on_snapshot(*snapshot_types: str) -> Callable[[F], F]:
     """The method takes each `Snapshot` of these types, or every one."""
-    return _handles("snapshot", snapshot_types or (_ALL,))
+    return mark("snapshot", patterns_of("on_snapshot", snapshot_types))
 
 
 def on_request() -> Callable[[F], F]:
     """The method takes each `Request`, before its rows."""
-    return _handles("request", (_ALL,))
+    return mark("request", (ALL,))
 
 
 def on_reject() -> Callable[[F], F]:
     """The method takes each `Reject`, before the request's accepted rows."""
-    return _handles("reject", (_ALL,))
+    return mark("reject", (ALL,))
 
 
 def on_identified() -> Callable[[F], F]:
     """The method takes each `Identified`."""
-    return _handles("identified", (_ALL,))
+    return mark("identified", (ALL,))
 
 
 def on_fact(*bodies: type[DirectoryFact]) -> Callable[[F], F]:
     """The method takes each `Fact` whose body is of these types, such as `OrgFounded`, or every one."""
-    return _handles("fact", tuple(body.__name__ for body in bodies) or (_ALL,))
+    if not all(isinstance(body, type) for body in bodies):
+        raise DefinitionError("@on_fact", "it takes classes of facts; write @on_fact() for all")
+    return mark("fact", tuple(body.__name__ for body in bodies) or (ALL,))
 
 
 @dataclass(slots=True)
 class Handlers:
-    """The handlers of one kind of item; `of` finds those that take a type, in the order of the parts and methods."""
+    """The handlers of one kind of item; `of` finds those that take a type, in the order of the parts and methods,
+    each once.
+    """
 
     exact: list[tuple[str, Handler]] = field(default_factory=list)
     _found: dict[str, tuple[Handler, ...]] = field(default_factory=dict)
@@ -85,9 +92,8 @@ class Handlers:
             # Senders choose the types, as many as they like.
             if len(self._found) >= _REMEMBERED_TYPES:
                 self._found.clear()
-            found = self._found[type_name] = tuple(
-                handler for pattern, handler in self.exact if matches(pattern, type_name)
-            )
+            takers = (handler for pattern, handler in self.exact if matches(pattern, type_name))
+            found = self._found[type_name] = tuple(dict.fromkeys(takers))
         return found
 
 
@@ -124,34 +130,35 @@ class Definition:
 def define(projection: type[Projection]) -> Definition:
     """Check a projection and take it apart; `DefinitionError` says what cannot be."""
     where = projection.__name__
-    for attribute, kind in (("name", str), ("version", int)):
-        if not isinstance(getattr(projection, attribute, None), kind):
-            raise DefinitionError(where, f"it has no {attribute}; give it one, such as {_EXAMPLES[attribute]}")
-    if not is_name(projection.name) or projection.version < 1:
-        raise DefinitionError(where, "a name is lower case (letters, digits, _), a version 1 or more")
-    parts = projection.parts or (projection,)
+    _check_name(projection)
+    parts = _tuple(projection, "parts") or (projection,)
     handlers: dict[str, Handlers] = {kind: Handlers() for kind in _KINDS}
     tables: list[TableSpec] = []
     views: dict[str, str] = {}
     for part in parts:
-        tables += map(spec_of, part.tables)
+        if part is not projection and part.parts:
+            raise DefinitionError(where, f"its part {part.__name__} has parts itself: name those instead")
+        tables += map(spec_of, _tuple(part, "tables"))
         views |= part.views
-        _collect(part(), handlers)
+        instance = part()
+        for name, kind, patterns in marked(part):
+            handlers[kind].exact += [(pattern, getattr(instance, name)) for pattern in patterns]
+    if projection.parts and (projection.tables or any(marked(projection))):
+        raise DefinitionError(where, "what has parts has no tables or handlers itself: make them one more part")
     views |= projection.views
-    names = [spec.name for spec in tables]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise DefinitionError(where, f"two tables are called {', '.join(sorted(twice))}")
+    _check_names(where, [spec.name for spec in tables], views)
     if not any(handlers.values()):
         raise DefinitionError(where, "it has no handler: mark a method with @on_event() or another of its kind")
+    ordered = projection.ordered or any(part.ordered for part in parts)
     resolves_workers = any(part.resolves_workers for part in parts)
-    if not resolves_workers and (projection.ordered or handlers["identified"]):
+    if not resolves_workers and (ordered or handlers["identified"]):
         raise DefinitionError(where, "ordered and @on_identified() need workers: leave resolves_workers = True")
     return Definition(
         name=projection.name,
         version=projection.version,
         tables=tuple(tables),
         views=views,
-        ordered=projection.ordered,
+        ordered=ordered,
         resolves_workers=resolves_workers,
         events=handlers["event"],
         snapshots=handlers["snapshot"],
@@ -162,22 +169,26 @@ def define(projection: type[Projection]) -> Definition:
     )
 
 
-_KINDS = ("event", "snapshot", "request", "reject", "identified", "fact")
-_EXAMPLES = {"name": 'name = "deploys"', "version": "version = 1"}
+def _check_name(projection: type[Projection]) -> None:
+    where = projection.__name__
+    for attribute, kind in (("name", str), ("version", int)):
+        if not isinstance(getattr(projection, attribute, None), kind):
+            raise DefinitionError(where, f"it has no {attribute}; give it one, such as {_EXAMPLES[attribute]}")
+    if not is_name(projection.name) or projection.version < 1:
+        raise DefinitionError(where, "a name is lower case (letters, digits, _), a version 1 or more")
+    if _TAKEN_NAMES.fullmatch(projection.name):
+        raise DefinitionError(where, f"{projection.name!r} may be a schema of somebody else: choose another name")
 
 
-def _handles(kind: str, patterns: tuple[str, ...]) -> Callable[[F], F]:
-    def mark(method: F) -> F:
-        setattr(method, _HANDLES, (kind, patterns))
-        return method
+def _tuple(part: type[Projection], attribute: str) -> tuple[Any, ...]:
+    given = getattr(part, attribute)
+    if not isinstance(given, tuple):
+        raise DefinitionError(part.__name__, f"{attribute} is a tuple; write ({attribute.capitalize()[:-1]},) for one")
+    return given
 
-    return mark
 
-
-def _collect(part: Projection, handlers: dict[str, Handlers]) -> None:
-    for owner in reversed(type(part).__mro__):
-        for name, member in vars(owner).items():
-            marked = getattr(member, _HANDLES, None)
-            if marked is not None and getattr(type(part), name) is member:
-                kind, patterns = marked
-                handlers[kind].exact += [(pattern, getattr(part, name)) for pattern in patterns]
+def _check_names(where: str, tables: list[str], views: Mapping[str, str]) -> None:
+    if twice := {name for name in tables if tables.count(name) > 1}:
+        raise DefinitionError(where, f"two tables are called {', '.join(sorted(twice))}")
+    if wrong := sorted(name for name in views if not is_name(name)):
+        raise DefinitionError(where, f"a view cannot be called {wrong[0]!r}")

@@ -97,9 +97,6 @@ class Engine:
         row = await cursor.fetchone()
         paused, self.serving = row or (False, False)
         await self._reap(ownership)
-        if self._ends:
-            reached = await positions(connection, self._job.schema)
-            self._finished |= {p for p, sequence in self._ends.items() if reached.get(p, -1) >= sequence}
         if paused:
             await self._stop(ownership, list(self._runners))
             await ownership.leave()
@@ -112,6 +109,11 @@ class Engine:
         for partition in await ownership.take(open_partitions, share - len(self._runners)):
             runner = PartitionRunner(self._job, partition)
             self._runners[partition] = (runner, asyncio.create_task(runner.run()))
+        if self._ends:
+            # What others have brought to its end. Of its own, a runner says so, who has looked at the stream.
+            reached = await positions(connection, self._job.schema)
+            done = {p for p, sequence in self._ends.items() if reached.get(p, -1) >= sequence}
+            self._finished |= done - self._runners.keys()
         await self._pass_on_decisions(connection)
         if all(runner.loaded.is_set() for runner, _ in self._runners.values()):
             self.started.set()

@@ -1,7 +1,7 @@
 """One partition's way from the stream into the tables: while Postgres works on one batch, the next is folded."""
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
 
 from wepeople_chassis.reader import StreamReader
@@ -73,18 +73,18 @@ class Pipeline:
         clock = asyncio.get_running_loop().time
         moved_at = clock()
         if finish is not None and self._position.sequence >= finish.enough:
-            await self._take(Batch([], self._position.sequence, 0), finish)
+            await self._prepare_batch(Batch([], self._position.sequence, 0), finish)
             return
         async with aclosing(reader.batches()) as batches:
             async for batch in batches:
                 idle = not batch.messages and batch.through == self._position.sequence
                 if idle or (not batch.messages and finish is None and clock() < moved_at + IDLE_SECONDS):
                     continue
-                if await self._take(batch, finish):
+                if await self._prepare_batch(batch, finish):
                     return
                 moved_at = clock()
 
-    async def _take(self, batch: Batch, finish: Finish | None) -> bool:
+    async def _prepare_batch(self, batch: Batch, finish: Finish | None) -> bool:
         """Prepare what there is of a batch before the finish; whether the finish is reached."""
         messages, through, reached = batch.messages, batch.through, False
         if finish is not None:
@@ -99,17 +99,20 @@ class Pipeline:
                 position = position.after(message)
             if left == 0:
                 position = replace(position, sequence=max(position.sequence, through))
-            await self._slots.acquire()
-            size = size_of(part)
-            await self._job.room.enter(size)
-            self._taken_on += size
-            async with self._job.pace.turn() as giving_way:
-                changes = await self._fold(part)
-                await self._prepared.put(Prepared(part, changes, self._position, position, batch.pending + left))
-                if giving_way:
-                    await self._prepared.join()
-            self._position = position
+            await self._prepare_part(part, position, batch.pending + left)
         return reached
+
+    async def _prepare_part(self, part: list[StoredMessage], end_at: Position, pending: int) -> None:
+        await self._slots.acquire()
+        size = size_of(part)
+        await self._job.room.enter(size)
+        self._taken_on += size
+        async with self._job.pace.turn() if part else nullcontext(False) as giving_way:
+            changes = await self._fold(part)
+            await self._prepared.put(Prepared(part, changes, self._position, end_at, pending))
+            if giving_way:
+                await self._prepared.join()
+        self._position = end_at
 
     def _limit(self) -> int:
         options = self._job.options

@@ -8,16 +8,25 @@ _REPEAT_SECONDS = 1.0
 
 
 async def end(tasks: Collection[asyncio.Task[Any]]) -> None:
-    """Cancel tasks and return once all have ended, whatever they raise.
+    """Cancel tasks and return once all have ended, whatever they raise; also when the caller is cancelled meanwhile, so
+    that nothing goes on behind it.
 
     More than once, because `asyncio.wait_for` of Python 3.11, on which the NATS client stands, forgets a cancellation
     that comes in the same turn as what it waited for.
     """
-    pending = {task for task in tasks if not task.done()}
-    while pending:
+    cancelled: asyncio.CancelledError | None = None
+    while pending := {task for task in tasks if not task.done()}:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=_REPEAT_SECONDS)
+        try:
+            await asyncio.wait(pending, timeout=_REPEAT_SECONDS)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()
+    if cancelled is not None:
+        raise cancelled
 
 
 async def run_together(*tasks: asyncio.Task[Any]) -> None:

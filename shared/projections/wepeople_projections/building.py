@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from nats.aio.client import Client
+from psycopg import AsyncConnection
 from rich.console import Console
 
 from wepeople_chassis.broker import close, connect
@@ -18,6 +19,7 @@ from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.tasks import run_together
 from wepeople_projections.tracking import Tracker
 
+CONNECT_SECONDS = 3
 POOL_CONNECTIONS = 8
 POOL_CLOSE_SECONDS = 1.0
 SERVICE = "projection"
@@ -35,8 +37,8 @@ class Workplace:
 
 @asynccontextmanager
 async def workplace(operator: Operator, dsn: str, *, as_json: bool) -> AsyncIterator[Workplace]:
-    """Connect for long work, which outlives restarts of both servers; raises what NATS does when it is away now."""
-    async with operator_connection(operator):
+    """Connect for long work, which outlives restarts of both servers; raises what they do when they are away now."""
+    async with operator_connection(operator), await AsyncConnection.connect(dsn, connect_timeout=CONNECT_SECONDS):
         stream = await connect(operator.nats_url, f"wepeople-{SERVICE}")
     try:
         pool = make_pool(dsn, SERVICE, max_size=POOL_CONNECTIONS)

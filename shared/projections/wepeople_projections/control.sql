@@ -62,12 +62,10 @@ SELECT min(verified_at) AS verified_at FROM {schema}.verified
 -- name: aside_by_status
 SELECT status, count(*) AS rows FROM {schema}.parked GROUP BY status
 
--- name: serve
-UPDATE {schema}.about SET serving_since = now()
-
--- name: serve_no_more
-UPDATE {schema}.about SET serving_since = NULL
-
 -- name: keep_state
 UPDATE {rebuilt}.about SET paused = o.paused, serving_since = o.serving_since, on_poison = o.on_poison
 FROM {schema}.about o
+
+-- name: verify
+INSERT INTO {schema}.verified (partition, table_name, sequence, rows, digest)
+VALUES (%(partition)s, %(table_name)s, %(sequence)s, %(rows)s, %(digest)s)

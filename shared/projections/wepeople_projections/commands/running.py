@@ -12,7 +12,7 @@ from wepeople_projections.control import execute, rows_aside
 from wepeople_projections.load import Loaded, built_in_sources, load_file
 from wepeople_projections.naming import name_problem
 from wepeople_projections.postgres.about import About, read_about, schema_exists, schemas, set_code, set_on_poison
-from wepeople_projections.postgres.ddl import create_schema, tables_sha256
+from wepeople_projections.postgres.ddl import create_schema, tables_sha256, views_of
 from wepeople_projections.running.options import OnPoison, RunOptions
 from wepeople_projections.running.poison import PoisonFound
 
@@ -81,7 +81,13 @@ async def _begun(place: Workplace, loaded: Loaded, choice: Choice, on_poison: On
             )
             await execute(connection, "forget_verified", schema)
         if (about.source, about.code_sha256) != (loaded.source, loaded.code_sha256):
-            await set_code(connection, schema, source=loaded.source, code_sha256=loaded.code_sha256)
+            await set_code(
+                connection,
+                schema,
+                source=loaded.source,
+                code_sha256=loaded.code_sha256,
+                views=views_of(loaded.definition),
+            )
         return await read_about(connection, schema)
 
 

@@ -6,21 +6,25 @@ does is named.
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 
-from wepeople_contracts.subjects import partition_of
+from wepeople_contracts.subjects import PARTITIONS, partition_of
 from wepeople_projections.postgres.ddl import quoted
 from wepeople_projections.projection import Definition
 
 _HALF = 2**64
 _FETCH_ROWS = 2_000
 _SECRET = ("salt",)
-_RUNTIME_KEYS = {"orgs": ("org_id",), "identifiers": ("org_id", "kind", "scope", "value"), "named_events": ("event_id",)}
+_RUNTIME_KEYS = {
+    "orgs": ("org_id",),
+    "identifiers": ("org_id", "kind", "scope", "value"),
+    "named_events": ("event_id",),
+}
 """Tables that every projection has and that the stream decides about, with their keys."""
 _FORMATS = {
     "TimeZone": "UTC",
@@ -68,12 +72,12 @@ class Digests:
     tables: Mapping[str, Mapping[str, Digest]]
 
     def of_partitions(self) -> Mapping[tuple[int, str], Digest]:
-        """By partition and table."""
-        found: dict[tuple[int, str], Digest] = {}
+        """By partition and table, also where there is no row."""
+        found = {(partition, table): Digest(0, 0, 0) for partition in range(PARTITIONS) for table in self.tables}
         for table, orgs in self.tables.items():
             for org_id, digest in orgs.items():
                 place = (partition_of(org_id), table)
-                found[place] = together(found.get(place, Digest(0, 0, 0)), digest)
+                found[place] = together(found[place], digest)
         return found
 
     def of_table(self, table: str) -> Digest:
@@ -114,7 +118,9 @@ class Difference:
         here, there = json.loads(self.original), json.loads(self.built)
         columns = [name for name in here if here[name] != there.get(name)]
         told = [
-            name if name in _SECRET else f"{name} is {_shown(here[name])}, but the stream makes {_shown(there.get(name))}"
+            name
+            if name in _SECRET
+            else f"{name} is {_shown(here[name])}, but the stream makes {_shown(there.get(name))}"
             for name in columns
         ]
         return f"{place}: {'; '.join(told) or 'it differs in how it is written'}"
@@ -169,7 +175,7 @@ def keys_of(definition: Definition) -> Mapping[str, tuple[str, ...]]:
 
 async def _rows(
     connection: AsyncConnection[Any], schema: str, table: str, key: tuple[str, ...], org_id: str
-) -> AsyncIterator[tuple[str, str, str]]:
+) -> AsyncGenerator[tuple[str, str, str]]:
     statement = _ROWS.replace("{table}", f"{schema}.{quoted(table)}").replace(
         "{key}", ", ".join(f"t.{quoted(column)}" for column in key)
     )

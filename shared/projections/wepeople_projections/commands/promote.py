@@ -1,0 +1,96 @@
+"""`wepeople projection promote`: lets readers see a version."""
+
+import asyncio
+
+from wepeople_chassis.operator import Operator, stderr
+from wepeople_chassis.stream import stream_state
+from wepeople_projections.backlog import count_messages, stretches
+from wepeople_projections.building import Workplace, workplace
+from wepeople_projections.commands.running import tell_parked
+from wepeople_projections.commands.session import long_command, owner_dsn
+from wepeople_projections.commands.steering import told
+from wepeople_projections.commands.targets import Target, TargetError, all_targets, choose
+from wepeople_projections.commands.verify import alone
+from wepeople_projections.control import execute, positions_of
+from wepeople_projections.naming import split_version
+from wepeople_projections.running.ownership import member_count
+from wepeople_projections.swapping import promote
+
+CATCH_UP_SECONDS = 10.0
+LOOK_SECONDS = 0.5
+
+
+def promote_projection(name: str, version: int | None, as_json: bool) -> None:
+    """Refuse or swap."""
+
+    async def work(operator: Operator) -> None:
+        base, _ = split_version(name)
+        async with workplace(operator, owner_dsn(operator, base), as_json=as_json) as place:
+            async with place.pool.connection() as connection:
+                versions = await all_targets(connection, base)
+            target = choose(versions, name, version)
+            serving = next((other for other in versions if other.serving), None)
+            if target.serving:
+                told(_values(target, target), f"Readers see {target.schema} already.", as_json)
+                return
+            async with alone(place, target):
+                await _check_verified(place, target)
+                await _check_caught_up(place, target)
+                await promote(place.pool, base, target.schema, serving.schema if serving else None)
+            await tell_parked(place, target.schema)
+            await _tell_stopped(place, target)
+        said = f"Readers of {base} see {target.schema} from now on" + (f", no more {serving.schema}" if serving else "")
+        told(_values(target, serving), f"{said}.", as_json)
+
+    long_command(work, resume="Nothing was changed.")
+
+
+async def _check_verified(place: Workplace, target: Target) -> None:
+    async with place.pool.connection() as connection:
+        [line] = await execute(connection, "verified_at", target.schema)
+    if line["verified_at"] is None:
+        raise TargetError(
+            f"{target.schema} has not been verified since it was built. First run: "
+            f"wepeople projection verify {target.about.name} {target.about.version}"
+        )
+
+
+async def _check_caught_up(place: Workplace, target: Target) -> None:
+    """`TargetError` unless all that the stream has now is applied, or is within some seconds."""
+    end = (await stream_state(place.stream)).last_sequence
+    clock = asyncio.get_running_loop().time
+    until = clock() + CATCH_UP_SECONDS
+    while left := await _left(place, target, end):
+        if clock() > until:
+            what = "1 message" if left == 1 else f"{left:,} messages"
+            raise TargetError(
+                f"{target.schema} is {what} behind. Run it ({target.about.source}), and promote it once "
+                f"`wepeople projection status {target.schema}` shows that nothing is left."
+            )
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _left(place: Workplace, target: Target, end: int) -> int:
+    async with place.pool.connection() as connection:
+        positions = await positions_of(connection, target.schema)
+    asked = stretches(positions, target.about.selection, dict.fromkeys(positions, end))
+    return sum((await count_messages(place.stream, asked)).values())
+
+
+async def _tell_stopped(place: Workplace, target: Target) -> None:
+    """A version that nobody runs serves ever older rows."""
+    if target.about.selection.to_sequence is not None:
+        return
+    async with place.pool.connection() as connection:
+        processes = await member_count(connection, target.schema)
+    if not processes:
+        stderr.print(
+            f"Nobody runs {target.schema}, so nothing new comes into it. "
+            f"Run it: wepeople projection run {target.about.source}",
+            markup=False,
+            highlight=False,
+        )
+
+
+def _values(target: Target, before: Target | None) -> dict[str, str | None]:
+    return {"projection": target.about.name, "serving": target.schema, "before": before.schema if before else None}

@@ -1,0 +1,53 @@
+"""`wepeople projection verify`: proves a version."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from wepeople_chassis.operator import Operator, fail
+from wepeople_projections.building import Workplace, workplace
+from wepeople_projections.commands.session import long_command, owner_dsn
+from wepeople_projections.commands.steering import told
+from wepeople_projections.commands.targets import Target, TargetError, code_of, find_target
+from wepeople_projections.control import only_one
+from wepeople_projections.naming import split_version
+from wepeople_projections.proving import Proof, prove, remember
+from wepeople_projections.running.ownership import session_connection
+
+
+def verify_projection(name: str, version: int | None, file: str | None, as_json: bool) -> None:
+    """Build again, compare, and keep what came of it."""
+
+    async def work(operator: Operator) -> None:
+        dsn = owner_dsn(operator, split_version(name)[0])
+        async with workplace(operator, dsn, as_json=as_json) as place:
+            async with place.pool.connection() as connection:
+                target = await find_target(connection, name, version)
+            definition = code_of(target, file).definition
+            async with alone(place, target):
+                proof = await prove(place, definition, target.schema)
+                await remember(place, target.schema, proof)
+        _tell(target, proof, as_json)
+
+    long_command(work, resume="What was built is dropped: a proof begins anew, by the same command.")
+
+
+@asynccontextmanager
+async def alone(place: Workplace, target: Target) -> AsyncIterator[None]:
+    """Work on a version as the only one who verifies, rebuilds or promotes it; `TargetError` if somebody does."""
+    refused = TargetError(f"Somebody else is verifying, rebuilding or promoting {target.schema}. Try again later.")
+    async with session_connection(place.pool) as connection, only_one(connection, target.schema, refused):
+        yield
+
+
+def _tell(target: Target, proof: Proof, as_json: bool) -> None:
+    if proof.difference is None:
+        tables = len(proof.definition.tables)
+        said = (
+            f"{target.schema} is what the stream makes of it: {proof.rows:,} rows in {tables} "
+            f"table{'' if tables == 1 else 's'}, equal in every column, up to message {proof.through:,}."
+        )
+        told({"projection": target.schema, "equal": True, "rows": proof.rows, "through": proof.through}, said, as_json)
+        return
+    difference = {"projection": target.schema, "equal": False, "difference": proof.difference}
+    told(difference, f"{target.schema} is NOT what the stream makes of it.", as_json)
+    fail(f"{proof.difference}\n`wepeople projection rebuild {target.schema}` makes it anew from the stream.", 1)

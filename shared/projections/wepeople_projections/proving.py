@@ -1,0 +1,151 @@
+"""Proves that a version's tables are what the stream makes of them: builds them again beside it, and compares."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from psycopg import AsyncConnection, IsolationLevel
+
+from wepeople_projections.building import Workplace, build
+from wepeople_projections.control import RowKey, execute, positions_of, rows_aside, skipped_rows
+from wepeople_projections.naming import CHECK
+from wepeople_projections.postgres.about import About, read_about
+from wepeople_projections.postgres.ddl import create_schema, drop_schema
+from wepeople_projections.postgres.digest import Digests, digests, first_difference
+from wepeople_projections.projection import Definition
+from wepeople_projections.running.options import RunOptions
+
+Positions = Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A version at one moment: up to where it was, what was in its tables, and which rows were put aside."""
+
+    positions: Positions
+    digests: Digests
+    aside: frozenset[RowKey]
+    skipped: frozenset[RowKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a comparison with the stream has shown; `difference` is None when there was none, else words."""
+
+    definition: Definition
+    snapshot: Snapshot
+    difference: str | None
+
+    @property
+    def rows(self) -> int:
+        """How many rows of the projection's own tables were compared."""
+        return sum(self.snapshot.digests.of_table(spec.name).rows for spec in self.definition.tables)
+
+    @property
+    def through(self) -> int:
+        """The last sequence that any partition had applied."""
+        return max(self.snapshot.positions.values())
+
+
+async def prove(place: Workplace, definition: Definition, schema: str) -> Proof:
+    """Compare a version with a build of the same stretch of the stream, made beside it and dropped at the end.
+
+    A proof begins from nothing: what an interrupted one left is dropped first. Raises what building raises.
+    """
+    check = f"{schema}{CHECK}"
+    async with place.pool.connection() as connection:
+        about = await read_about(connection, schema)
+        await drop_schema(connection, check)
+    async with _one_moment(place) as connection:
+        original = await take_snapshot(connection, definition, schema)
+    try:
+        async with place.pool.connection() as connection:
+            await create_schema(connection, definition, check, _as_new(about))
+        built = await _build_up_to(place, definition, check, about, original)
+        difference = _aside_difference(original, built)
+        if original.digests != built.digests:
+            difference = await _name_difference(place, definition, schema, about, original) or difference
+        return Proof(definition, original, difference)
+    finally:
+        async with place.pool.connection() as connection:
+            await drop_schema(connection, check)
+
+
+async def remember(place: Workplace, schema: str, proof: Proof) -> None:
+    """Keep what was compared, if it was equal; forget an earlier proof if not."""
+    async with place.pool.connection() as connection, connection.transaction():
+        await execute(connection, "forget_verified", schema)
+        if proof.difference is not None:
+            return
+        for (partition, table), digest in proof.snapshot.digests.of_partitions().items():
+            sequence = proof.snapshot.positions[partition]
+            line = {"partition": partition, "table_name": table, "sequence": sequence}
+            await execute(connection, "verify", schema, **line, rows=digest.rows, digest=digest.text)
+
+
+async def take_snapshot(connection: AsyncConnection[Any], definition: Definition, schema: str) -> Snapshot:
+    """A version as it is now; in a transaction that is REPEATABLE READ, or of tables that nobody changes."""
+    return Snapshot(
+        positions=await positions_of(connection, schema),
+        digests=await digests(connection, schema, definition),
+        aside=frozenset(await rows_aside(connection, schema)),
+        skipped=await skipped_rows(connection, schema),
+    )
+
+
+async def _build_up_to(
+    place: Workplace, definition: Definition, check: str, about: About, original: Snapshot
+) -> Snapshot:
+    options = RunOptions(
+        selection=about.selection, until=original.positions, on_poison="park", skipped=original.skipped
+    )
+    await build(place, definition, check, options, f"verify {about.name}_v{about.version}")
+    async with place.pool.connection() as connection:
+        return await take_snapshot(connection, definition, check)
+
+
+async def _name_difference(
+    place: Workplace, definition: Definition, schema: str, about: About, original: Snapshot
+) -> str | None:
+    """The first difference, in words. The original has gone on since, so the other follows to where it is now, and the
+    two are compared row by row within one moment of it.
+    """
+    check = f"{schema}{CHECK}"
+    async with _one_moment(place) as connection:
+        now = Snapshot(await positions_of(connection, schema), original.digests, original.aside, original.skipped)
+        await _build_up_to(place, definition, check, about, now)
+        async with place.pool.connection() as other:
+            found = await first_difference(connection, schema, other, check, definition)
+    return str(found) if found else None
+
+
+def _aside_difference(original: Snapshot, built: Snapshot) -> str | None:
+    """Rows that are put aside on one side only, in words."""
+    for one, other, words in (
+        (original, built, "is parked, but a build from the stream can take it"),
+        (built, original, "is not parked, but a build from the stream cannot take it"),
+    ):
+        if only := sorted(one.aside - other.aside):
+            sequence, row = only[0]
+            return f"{f'row {row} of ' if row >= 0 else ''}message {sequence} {words}"
+    return None
+
+
+@asynccontextmanager
+async def _one_moment(place: Workplace) -> AsyncIterator[AsyncConnection[Any]]:
+    """A connection that sees the database as it is at its first statement."""
+    async with place.pool.connection() as connection:
+        await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
+        await connection.set_read_only(True)
+        try:
+            async with connection.transaction():
+                yield connection
+        finally:
+            await connection.set_isolation_level(None)
+            await connection.set_read_only(None)
+
+
+def _as_new(about: About) -> About:
+    return msgspec.structs.replace(about, serving_since=None, paused=False, on_poison="park")

@@ -1,0 +1,93 @@
+"""Builds a version anew beside itself from the whole stream, and puts it in its own place."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from psycopg import AsyncConnection
+
+from wepeople_chassis.stream import stream_state
+from wepeople_contracts.subjects import PARTITIONS
+from wepeople_projections.building import Workplace, build
+from wepeople_projections.control import Checkpoint, checkpoints, skipped_rows, statement
+from wepeople_projections.errors import ProjectionError
+from wepeople_projections.load import Loaded
+from wepeople_projections.naming import REBUILD, REPLACED
+from wepeople_projections.postgres.about import About, read_about, schemas
+from wepeople_projections.postgres.ddl import create_schema, drop_schema
+from wepeople_projections.running.options import OnPoison, RunOptions
+from wepeople_projections.swapping import put_in_place
+
+NEAR_SECONDS = 2.0
+"""A round that was over so soon has left so little behind that the rest can be done while the old one stands still."""
+MAX_ROUNDS = 20
+
+
+class RebuildError(ProjectionError):
+    """What was decided about the version meanwhile does not fit what was built."""
+
+
+async def rebuild(place: Workplace, code: Loaded, schema: str, on_poison: OnPoison) -> int:
+    """Build `schema` anew and put it in its place; how many rows were applied to it.
+
+    What an earlier, interrupted one has built is gone on with, if the code and the rows that are skipped are the same.
+    `PoisonFound` at a row that cannot be applied when `on_poison` is stop; what was built before it stays.
+    """
+    rebuilt = f"{schema}{REBUILD}"
+    async with place.pool.connection() as connection:
+        about = await read_about(connection, schema)
+        skipped = await skipped_rows(connection, schema)
+        await drop_schema(connection, f"{schema}{REPLACED}")
+        await _begin(connection, code, about, rebuilt)
+    options = RunOptions(selection=about.selection, on_poison=on_poison, skipped=skipped)
+
+    async def bring(positions: Mapping[int, Checkpoint], what: str | None) -> None:
+        until = await _ends(place, positions)
+        await build(place, code.definition, rebuilt, replace(options, until=until), what)
+
+    for round_number in range(MAX_ROUNDS):
+        begun = time.monotonic()
+        async with place.pool.connection() as connection:
+            positions = await checkpoints(connection, schema)
+        await bring(positions, None if round_number else f"rebuild {schema}")
+        if time.monotonic() < begun + NEAR_SECONDS:
+            break
+
+    async def bring_the_rest(connection: AsyncConnection[Any]) -> None:
+        if await skipped_rows(connection, schema) != skipped:
+            raise RebuildError(f"rows of {schema} were skipped while it was built. Run this again, which begins anew")
+        await bring(await checkpoints(connection, schema), None)
+
+    await put_in_place(place.pool, about.name, schema, bring_the_rest)
+    async with place.pool.connection() as connection:
+        await drop_schema(connection, f"{schema}{REPLACED}")
+        return sum(line.rows for line in (await checkpoints(connection, schema)).values())
+
+
+async def _begin(connection: AsyncConnection[Any], code: Loaded, about: About, rebuilt: str) -> None:
+    """Make the schema, unless there is one of an earlier rebuild that can be gone on with."""
+    schema = rebuilt.removesuffix(REBUILD)
+    if rebuilt in await schemas(connection):
+        earlier = await read_about(connection, rebuilt)
+        same = (earlier.code_sha256, earlier.tables_sha256) == (code.code_sha256, about.tables_sha256)
+        if same and await skipped_rows(connection, rebuilt) == await skipped_rows(connection, schema):
+            return
+        await drop_schema(connection, rebuilt)
+    new = msgspec.structs.replace(
+        about, source=code.source, code_sha256=code.code_sha256, paused=False, serving_since=None
+    )
+    await create_schema(connection, code.definition, rebuilt, new)
+    for name in ("take_over_messages", "take_over_skipped"):
+        await connection.execute(statement(name, rebuilt, from_schema=schema))
+
+
+async def _ends(place: Workplace, positions: Mapping[int, Checkpoint]) -> dict[int, int]:
+    """Where the old version is; of a stream that is not there any more, all that the present one has."""
+    stream = await stream_state(place.stream)
+    reached = {
+        partition: line.sequence if line.stream_identity == stream.created else stream.last_sequence
+        for partition, line in positions.items()
+    }
+    return dict.fromkeys(range(PARTITIONS), 0) | reached

@@ -43,14 +43,21 @@ def marked(part: type[Any]) -> Iterator[Marked]:
     """The handlers of a class, its base classes' first, in the order of the methods."""
     for owner in reversed(part.__mro__):
         for name, member in vars(owner).items():
-            marks = getattr(member, _MARKS, ())
-            if not marks:
+            if not (marks := _marks(member)):
                 continue
             where, final = f"{part.__name__}.{name}", getattr_static(part, name)
-            if final is not None and not hasattr(final, _MARKS):
+            if final is not None and not _marks(final):
                 raise DefinitionError(where, "it hides a handler and is none: mark it too, or set it to None")
-            function = getattr(final, "__func__", final)
-            if iscoroutinefunction(function) or isasyncgenfunction(function):
+            if iscoroutinefunction(_function(final)) or isasyncgenfunction(_function(final)):
                 raise DefinitionError(where, "a handler is a plain function, not async: there is nothing to wait for")
             if final is member:
                 yield from (Marked(name, kind, patterns) for kind, patterns in reversed(marks))
+
+
+def _marks(member: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return getattr(_function(member), _MARKS, ())
+
+
+def _function(member: Any) -> Any:
+    """What is inside a staticmethod or a classmethod."""
+    return getattr(member, "__func__", member)

@@ -144,9 +144,8 @@ def _check(spec: TableSpec) -> None:
     row, columns = spec.row.__name__, {column.name: column for column in spec.columns}
     if not is_name(spec.name) or spec.name in RESERVED:
         raise DefinitionError(row, f"a table cannot be called {spec.name!r}")
-    org = spec.columns[0]
-    if org.name != "org_id" or org.kind is not Kind.TEXT:
-        raise DefinitionError(row, "the first column is org_id, as Row has it")
+    if spec.columns[0] != Column("org_id", Kind.TEXT, optional=False, merge=Merge.REPLACE, description=""):
+        raise DefinitionError(row, "org_id is Row's: leave it out of the class")
     indexed = [part.removeprefix("-") for index in spec.indexes for part in index]
     asked = {*spec.key, *indexed, *spec.newest_by, *((spec.expires_by,) if spec.expires_by else ())}
     if unknown := sorted(asked - columns.keys()):

@@ -166,3 +166,8 @@ def test_one_bad_row_is_parked_and_harms_no_other() -> None:
     tables = kept(founded(ORG), envelope(ORG, [raw(EVENT), b'{"no": "row"}', nobody, raw(EVENT)]))
     assert [event.row_index for event in rows_of(tables, Happened)] == [0, 3]
     assert sorted((parked.message.sequence, parked.row_index) for parked in tables.parked) == [(2, 1), (2, 2)]
+
+
+def test_accepted_rows_are_counted_as_read_whatever_becomes_of_them() -> None:
+    tables = kept(founded(ORG), envelope(ORG, [raw(EVENT), b"no row"]), envelope(ORG, [raw(EVENT)]))
+    assert tables.applied == 3

@@ -211,6 +211,28 @@ def test_instants_json_and_text_are_expected_as_what_they_say() -> None:
     given(Journal, snapshot("gauge", {"n": 1.5})).expect(State, [{"metrics": {"n": 1.5}}])
 
 
+@table(key=("event_id",), expires_by="until")
+class Fresh(Row, frozen=True):
+    event_id: str
+    until: Instant
+
+
+class FreshForADay(Projection):
+    name = "fresh"
+    version = 1
+    tables = (Fresh,)
+
+    @on_event()
+    def fresh(self, event: Event) -> Operation:
+        return insert(Fresh(event.org_id, event.event_id, event.request.stored_at_us + 86_400_000_000))
+
+
+def test_a_row_that_expires_goes_with_a_later_message_of_its_org() -> None:
+    first, other = event("a", at="2026-04-01T09:00Z"), event("a", at="2026-04-03T09:00Z", org="other")
+    given(FreshForADay, first, other).expect(Fresh, [{"org_id": "acme"}, {"org_id": "other"}])
+    given(FreshForADay, first, other, imported(at="2026-04-02T09:00Z")).expect(Fresh, [{"org_id": "other"}])
+
+
 def test_an_event_that_its_sender_names_is_there_once() -> None:
     given(Journal, event("a", id="n1"), event("a", id="n1"), event("a", id="n1", app="pager")).expect(Seen, [{}, {}])
 

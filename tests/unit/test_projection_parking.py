@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 import pytest
 
-from tests.support.folding import begun, fold, rows_of, stored
+from tests.support.folding import begun, build, fold, rows_of, stored
 from tests.support.histories import named
 from tests.support.stored import envelope, founded, imported, raw
 from wepeople_chassis.stream import StoredMessage
@@ -28,7 +28,6 @@ from wepeople_projections import (
     on_reject,
     on_request,
     table,
-    upsert,
 )
 from wepeople_projections.identity import Identifier
 from wepeople_projections.memory import Memory
@@ -74,8 +73,8 @@ class Fussy(Projection):
             raise ValueError("no facts today")
 
     @on_identified()
-    def identified(self, seen: Identified) -> Operation:
-        return upsert(Somebody(seen.org_id, seen.worker_id))
+    def identified(self, seen: Identified) -> Operation | None:
+        return insert(Somebody(seen.org_id, seen.worker_id)) if seen.founded else None
 
     @on_event()
     def seen(self, event: Event) -> Iterator[Operation]:
@@ -131,6 +130,13 @@ def test_an_event_counts_though_an_earlier_one_of_its_name_was_parked() -> None:
     poison, fine = (named(envelope(ORG, [event(kind, "a")]), ["n1"], [False]) for kind in ("poison", "fine"))
     tables, _ = fold(define(Fussy), stored(founded(ORG), poison, fine, fine))
     assert seen(tables) == {(worker("a"), 3)}
+
+
+def test_the_same_holds_of_somebody_who_is_known() -> None:
+    poison, fine = (named(envelope(ORG, [event(kind, "a")]), ["n1"], [False]) for kind in ("poison", "fine"))
+    before = stored(founded(ORG), envelope(ORG, [event("fine", "a")]))
+    tables = build(define(Fussy), [*before, *stored(poison, fine, fine, first=3)], [2, 3])
+    assert seen(tables) == {(worker("a"), 2), (worker("a"), 4)}
 
 
 def test_what_one_handler_said_is_not_done_when_another_cannot_take_the_row() -> None:
@@ -282,6 +288,14 @@ def test_a_row_that_the_database_refuses_is_taken_back_and_the_next_of_its_worke
     assert len(rows_of(tables, Seen)) == 2
     identifier = Identifier(ORG, "externalId", "app_1", "a")
     assert tables.bindings([identifier]) == {identifier: worker("a")}
+    assert [row.worker_id for row in rows_of(tables, Somebody)] == [worker("a")]
+
+
+def test_nobody_is_bound_to_a_worker_whose_founding_row_the_database_refused() -> None:
+    both = raw({"eventType": "fine", "category": "code", "actor": {"externalId": "a", "email": "m@x"}})
+    alone = raw({"eventType": "fine", "category": "code", "actor": {"email": "m@x"}})
+    tables, _ = steps(envelope(ORG, [both, alone]), {2})
+    assert seen(tables) == {(worker_id(founded(ORG).salt, "email", ORG, "m@x"), 2)}
 
 
 def test_when_the_database_refuses_what_there_is_besides_rows_no_row_is_applied() -> None:

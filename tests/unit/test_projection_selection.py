@@ -64,8 +64,10 @@ def test_nothing_is_kept_of_an_org_outside_the_selection() -> None:
 
 
 def test_a_worker_known_from_before_the_selection_is_told_of_when_first_seen_in_it() -> None:
-    tables, _ = fold(EVERYTHING_KEPT, HISTORY[:-1], Selection(from_sequence=4))
-    assert [person.connections for person in rows_of(tables, Person)] == [["custom:app_2", "custom:app_1"]]
+    history = stored(founded(ORG), *(request(event(email="m@x")) for _ in range(3)))
+    for sizes in ([4], [1, 1, 1, 1]):
+        tables = build(EVERYTHING_KEPT, history, sizes, selection=Selection(from_sequence=4))
+        assert [person.connections for person in rows_of(tables, Person)] == [["custom:app_1"]]
 
 
 def test_an_event_named_before_the_selection_does_not_count_again_in_it() -> None:

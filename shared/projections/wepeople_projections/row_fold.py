@@ -11,17 +11,18 @@ from msgspec import UNSET
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.envelope import AcceptedRow, RejectedRow
 from wepeople_contracts.rows import EventRow, SnapshotRow
+from wepeople_projections.as_items import event_of, identified_of, snapshot_of
 from wepeople_projections.changes import Changes
 from wepeople_projections.decode import StoredFact, StoredRequest
 from wepeople_projections.emission import emitted, reason_of
 from wepeople_projections.identity import Resolution
-from wepeople_projections.items import Event, Identified, Reject, Request, Snapshot
+from wepeople_projections.items import Event, Reject
 from wepeople_projections.knowing import Entry, Knowledge
 from wepeople_projections.memory import Memory
 from wepeople_projections.parked import WHOLE_MESSAGE, Parked
 from wepeople_projections.projection import Definition, Handler
 from wepeople_projections.selection import Selection
-from wepeople_projections.times import EPOCH, MICROSECOND, observed_at_us, occurred_at_us
+from wepeople_projections.times import EPOCH, MICROSECOND
 
 Calls = list[tuple[Sequence[Handler], Any]]
 """Handlers, and the item that each of them is given."""
@@ -96,7 +97,7 @@ class RowFold:
         resolution = self._knowledge.resolve(claim)
         self.worker_id = resolution.worker_id
         if self._selection.takes_message(fact.message.sequence, None):
-            item = _identified(fact, resolution, fact.fact.body.occurred_at_us, None, name)
+            item = identified_of(fact, resolution, fact.fact.body.occurred_at_us, None, name)
             if not self._take_of_worker(fact, index, [(self._definition.identified.of(""), item)]):
                 return False
         self._knowledge.learn(claim, resolution, self.changes)
@@ -111,7 +112,7 @@ class RowFold:
         apply, blocked, taken, by_type = self.changes.apply, self._memory.blocked, self._knowledge.taken, self._by_type
         rows, settled = cast("list[EventRow]", request.rows), self._memory.recent(request.source).get
         for accepted, row, worker in zip(request.accepted, rows, workers, strict=True):
-            worker_id = worker or settled(row.actor)
+            worker_id = settled(row.actor) if worker is None else worker
             if worker_id is None or blocked:
                 self.row(request, accepted, row)
                 continue
@@ -121,7 +122,7 @@ class RowFold:
             handlers = by_type[row.event_type]
             if handlers:
                 try:
-                    # As in `_event`, whose call would cost as much as what it does.
+                    # As in `event_of`, whose call would cost as much as what it does.
                     timestamp, metadata = row.timestamp, row.metadata
                     event = Event(
                         item,
@@ -173,14 +174,14 @@ class RowFold:
         calls: Calls = []
         item, received_at_us = request.request, request.request.received_at_us
         if resolution is not None and self._definition.identified:
-            identified = _identified(request, resolution, received_at_us, item.connection, None)
+            identified = identified_of(request, resolution, received_at_us, item.connection, None)
             calls.append((self._definition.identified.of(""), identified))
         if isinstance(row, EventRow):
             handlers = self._by_type[row.event_type]
-            calls.append((handlers, _event(item, accepted, row, self.worker_id, received_at_us)))
+            calls.append((handlers, event_of(item, accepted, row, self.worker_id, received_at_us)))
         else:
             handlers = self._definition.snapshots.of(row.snapshot_type)
-            calls.append((handlers, _snapshot(item, accepted, row, self.worker_id)))
+            calls.append((handlers, snapshot_of(item, accepted, row, self.worker_id)))
         return calls
 
     def _take_of_worker(self, message: StoredRequest | StoredFact, index: int, calls: Calls) -> bool:
@@ -216,38 +217,3 @@ class _ByType(dict[str, Sequence[Handler]]):
         taken = self._selection.takes_type(event_type)
         handlers = self[event_type] = self._definition.events.of(event_type) if taken else ()
         return handlers
-
-
-def _event(request: Request, accepted: AcceptedRow, row: EventRow, worker_id: str, received_at_us: int) -> Event:
-    return Event(
-        request,
-        accepted.event_id,
-        accepted.index,
-        worker_id,
-        row.event_type,
-        row.category,
-        occurred_at_us(row.timestamp, received_at_us),
-        None if row.duration is UNSET else row.duration,
-        None if row.metadata is UNSET else bytes(row.metadata),
-    )
-
-
-def _snapshot(request: Request, accepted: AcceptedRow, row: SnapshotRow, worker_id: str) -> Snapshot:
-    at_us = observed_at_us(row.timestamp, request.received_at_us)
-    return Snapshot(request, accepted.event_id, worker_id, row.snapshot_type, at_us, bytes(row.metrics))
-
-
-def _identified(
-    message: StoredRequest | StoredFact, resolution: Resolution, at_us: int, connection: str | None, name: str | None
-) -> Identified:
-    return Identified(
-        message.org_id,
-        resolution.worker_id,
-        message.message.sequence,
-        at_us,
-        resolution.founded,
-        resolution.bound,
-        resolution.conflicts,
-        connection,
-        name,
-    )

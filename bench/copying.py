@@ -16,7 +16,7 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 SCHEMA = "bench_copy"
-NOT_READ_MODELS = ("checkpoint", "orgs", "parked")
+NOT_READ_MODELS = ("about", "checkpoint", "commits", "orgs", "parked", "parked_messages", "verified")
 _JSONB = psycopg.adapters.types["jsonb"].oid
 
 

@@ -108,8 +108,8 @@ async def _project(ground: Ground, database: AsyncConnection) -> float:
 
 
 async def empty_read_models(database: AsyncConnection) -> None:
-    """As if nothing had been projected."""
-    found = await database.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'live_v1'")
-    tables = [sql.Identifier("live_v1", name) for (name,) in await found.fetchall()]
+    """Empty all tables of `live_v1`: whoever runs it begins at the stream's first message."""
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = 'live_v1' AND tablename <> 'about'"
+    tables = [sql.Identifier("live_v1", name) for (name,) in await (await database.execute(query)).fetchall()]
     await database.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(tables)))
     await database.execute("CHECKPOINT")

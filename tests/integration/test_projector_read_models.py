@@ -137,7 +137,7 @@ async def test_identifiers_of_two_workers_are_not_merged_and_the_conflict_is_rec
     for _ in range(2):
         await projecting.stored_and_applied(envelope(org, [event(externalId="eng-17", email="alex@acme.com")]))
     salt = founded(org).salt
-    [conflict] = await rows_of(fresh, "live_v1.identity_conflicts", org)
+    [conflict] = await rows_of(fresh, "live.identity_conflicts", org)
     assert (conflict["reason"], conflict["kind"], conflict["value"]) == ("bound_to_another", "email", "alex@acme.com")
     assert conflict["worker_id"] == worker_id(salt, "externalId", "app_1", "eng-17")
     assert conflict["other_worker_id"] == worker_id(salt, "email", org, "alex@acme.com")
@@ -177,8 +177,8 @@ async def test_a_reader_sees_its_own_org_and_cannot_let_itself_see_another(
     await create_reader(fresh.admin_dsn, f"reader_{other.lower()}", "secret", other)
     reader = login_dsn(fresh.admin_dsn, f"reader_{org.lower()}", "secret")
 
-    views = ("workers", "timeline", "latest_snapshots", "requests", "rejects", "reader_orgs")
-    tables = ("workers", "timeline", "identifiers", "identity_conflicts", "requests", "rejected_rows")
+    tables = ("workers", "timeline", "latest_snapshots", "identity_conflicts", "identifiers", "requests", "rejects")
+    views = (*tables, "reader_orgs")
     for relation in (*(f"live.{view}" for view in views), *(f"live_v1.{table}" for table in tables)):
         statement = f"SELECT DISTINCT org_id FROM {relation}"
         seen_by_operator = {row["org_id"] for row in await query(fresh.dsn("operator"), statement)}
@@ -192,6 +192,8 @@ async def test_a_reader_sees_its_own_org_and_cannot_let_itself_see_another(
         "INSERT INTO live.workers (org_id) VALUES ('x')",
         "SELECT salt FROM live_v1.orgs",
         "SELECT * FROM live_v1.parked",
+        "SELECT * FROM live.parked",
+        "SELECT * FROM live.checkpoint",
         "SET ROLE wepeople_operator",
     ):
         async with await AsyncConnection.connect(reader) as connection:

@@ -51,19 +51,20 @@ async def test_metadata_that_jsonb_cannot_hold_costs_only_that_rows_jsonb(projec
     found = await projecting.rows("SELECT * FROM live.timeline ORDER BY sequence, row_index")
     assert [row["metadata"] for row in found] == [{"n": 1}, {"n": 1}, None, {"n": 1}, None, {"n": 1}]
     assert [row["metadata_raw"] for row in found][1:5] == ['{"n": 1}', TOO_LARGE_FOR_JSONB] * 2
-    assert await projecting.rows("SELECT * FROM live_v1.parked") == []
+    assert await projecting.rows("SELECT * FROM live.parked") == []
 
 
-async def test_a_message_that_the_tables_refuse_is_parked_and_leaves_nothing_behind(projecting: Projecting) -> None:
+async def test_a_row_that_the_tables_refuse_is_parked_and_leaves_nothing_behind(projecting: Projecting) -> None:
     org = new_id("org")
     first = envelope(org, [event("a")])
     await projecting.stored_and_applied(founded(org), first)
     refused = with_event_ids_of(envelope(org, [event("ghost")]), first)
     last = await stored_while_it_is_away(projecting, envelope(org, [event("b")]), refused, envelope(org, [event("c")]))
-    [parked] = await projecting.rows("SELECT * FROM live_v1.parked")
-    assert (parked["sequence"], parked["row_index"]) == (last - 1, -1)
+    [parked] = await projecting.rows("SELECT * FROM live.parked")
+    assert (parked["sequence"], parked["row_index"]) == (last - 1, 0)
     assert "timeline_pkey" in parked["reason"]
     assert parked["data"] == msgspec.msgpack.encode(refused)
+    assert len(await projecting.rows("SELECT FROM live.requests")) == 4
     workers = {row["external_ids"][0] for row in await projecting.rows("SELECT * FROM live.workers")}
     assert workers == {"a", "b", "c"}
 
@@ -81,7 +82,7 @@ async def test_what_cannot_be_decoded_and_what_belongs_to_no_org_is_parked_among
     stranger = await projecting.store(envelope(new_id("org"), [event("a")]))
     await projecting.stored_and_applied(envelope(org, [event("a"), b"{}"]))
     await projecting.applied(stranger)
-    parked = await projecting.rows("SELECT sequence, row_index, reason FROM live_v1.parked ORDER BY sequence")
+    parked = await projecting.rows("SELECT sequence, row_index, reason FROM live.parked ORDER BY sequence")
     assert [(row["sequence"], row["row_index"]) for row in parked] == [(garbage, -1), (stranger, -1), (stranger + 1, 1)]
     assert "cannot be decoded" in parked[0]["reason"]
     assert "never founded" in parked[1]["reason"]

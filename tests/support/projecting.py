@@ -20,11 +20,14 @@ TABLES = (
     "identifiers",
     "identity_conflicts",
     "timeline",
+    "named_events",
     "latest_snapshots",
     "requests",
-    "rejected_rows",
+    "rejects",
     "parked",
 )
+COLUMNS = {"parked": "sequence, row_index, org_id, worker_id, status, reason"}
+"""Where not all of a table is made from the stream alone: when something was parked is not."""
 
 
 class Projecting:
@@ -63,13 +66,10 @@ class Projecting:
         return await query(self.admin_dsn, statement, parameters)
 
     async def tables(self) -> dict[str, list[str]]:
-        """Every row of every read model, as text in a fixed order; without `projected_at`, which says when it was
-        built.
-        """
-        requests = "request_id, org_id, app_id, connection, kind, sequence, received_at, accepted, rejected"
+        """Every row of every table, as text in a fixed order."""
         found = {}
         for table in TABLES:
-            columns = requests if table == "requests" else "*"
+            columns = COLUMNS.get(table, "*")
             rows = await self.rows(f"SELECT t::text AS row FROM (SELECT {columns} FROM live_v1.{table}) t ORDER BY 1")
             found[table] = [row["row"] for row in rows]
         return found

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from wepeople_contracts.projection import RequestQuery, RequestStatus
 from wepeople_projector.answering import StatusReply, answer
-from wepeople_projector.projections.requests.table import Look
+from wepeople_projector.lookup import Look
 
 QUERY = RequestQuery(org_id="org", app_id="app", request_id="req_1")
 NOW = datetime(2026, 4, 19, 12, tzinfo=UTC)

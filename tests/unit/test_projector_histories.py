@@ -10,8 +10,8 @@ from tests.support.histories import APPS, Message, event, histories, named, proj
 from tests.support.stored import envelope, founded
 from wepeople_contracts.envelope import Envelope
 from wepeople_contracts.ids import worker_id
-from wepeople_projector.decode import Request, decode
-from wepeople_projector.identity import claim_of
+from wepeople_contracts.rows import EventRow
+from wepeople_projections.identity import claim_of
 
 
 def test_a_worker_id_that_named_nobody_is_heeded_once_its_worker_exists() -> None:
@@ -80,7 +80,7 @@ def test_no_row_is_ever_given_to_a_worker_of_another_org(history: list[Message])
             workers = {tables.events[row.event_id][0] for row in message.accepted}
             assert all((message.org_id, worker) in tables.workers for worker in workers)
     assert not {w for org, w in tables.workers if org == "org_a"} & {w for org, w in tables.workers if org == "org_b"}
-    assert all((key.org_id, key.worker_id) in tables.workers for key in tables.snapshots)
+    assert all(key[:2] in tables.workers for key in tables.snapshots)
     assert all((i.org_id, worker) in tables.workers for i, worker in tables.bindings.items())
 
 
@@ -91,12 +91,12 @@ def test_an_identifier_that_is_overruled_leaves_a_record_and_keeps_its_worker(
     history = without_later_namesakes(history)
     tables = project(stored(history))
     recorded = {(c.identifier, c.worker_id): c.other for c in tables.conflicts}
-    for request in (decoded for decoded in map(decode, stored(history)) if isinstance(decoded, Request)):
-        for seen in request.rows if request.envelope.kind == "events" else ():
-            (org, app, _), *names = seen.sighting
-            claim = claim_of(org, app, *names)
+    for request in (message for message in history if isinstance(message, Envelope) and message.kind == "events"):
+        for row in request.accepted:
+            actor = msgspec.json.decode(row.raw, type=EventRow).actor
+            claim = claim_of(request.org_id, request.app_id, actor.worker_id, actor.external_id, actor.email)
             assert claim is not None
-            given_to, _, _ = tables.events[seen.accepted.event_id]
+            given_to, _, _ = tables.events[row.event_id]
             for identifier in claim.identifiers:
                 assert tables.find(identifier) == given_to or (identifier, given_to) in recorded
     assert all(other is None or tables.find(i) == other for (i, _), other in recorded.items())

@@ -1,6 +1,6 @@
 """Answers what became of a request: "not found" only once the read models have passed what was stored at the asking.
 
-It reads the database and never the memory of the runners, so any of several projectors answers the same.
+It reads the database and never the memory of the engine, so any of several projectors answers the same.
 """
 
 import asyncio
@@ -8,6 +8,7 @@ import asyncio
 import psycopg
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
@@ -18,8 +19,8 @@ from wepeople_chassis.stream import quietly
 from wepeople_contracts.projection import RequestQuery, RequestStatus
 from wepeople_contracts.reply import Reply, RpcError
 from wepeople_contracts.subjects import REQUEST_STATUS, STREAM, partition_filter, partition_of
-from wepeople_projector.projections.requests.table import Look, look
-from wepeople_projector.tasks import end
+from wepeople_projections.running.tasks import end
+from wepeople_projector.lookup import Look, look
 
 log = get_logger(__name__)
 
@@ -43,13 +44,18 @@ class RequestDesk:
         self._connection = connection
         self._pool = pool
         self._asking: set[asyncio.Task[None]] = set()
+        self._subscription: Subscription | None = None
 
     async def open(self) -> None:
         """Answer from now on."""
-        await self._connection.subscribe(REQUEST_STATUS, queue=QUEUE, cb=self._take)
+        if self._subscription is None:
+            self._subscription = await self._connection.subscribe(REQUEST_STATUS, queue=QUEUE, cb=self._take)
 
     async def close(self) -> None:
-        """Leave those who are waiting."""
+        """Answer nobody any more, and leave those who are waiting."""
+        if self._subscription is not None:
+            await quietly(self._subscription.unsubscribe())
+            self._subscription = None
         await end(self._asking)
 
     async def _take(self, message: Msg) -> None:

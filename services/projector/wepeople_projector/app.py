@@ -10,18 +10,24 @@ from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.postgres import make_pool
 from wepeople_chassis.settings import load_settings
 from wepeople_chassis.stream import StreamError
-from wepeople_contracts.subjects import PARTITIONS
+from wepeople_projections.errors import ProjectionError
+from wepeople_projections.load import built_in_sources, load_source
+from wepeople_projections.running.engine import Engine
+from wepeople_projections.running.options import RunOptions
+from wepeople_projections.running.tasks import run_together
+from wepeople_projector.announcing import Announcer
 from wepeople_projector.answering import RequestDesk
-from wepeople_projector.runner import PartitionRunner
+from wepeople_projector.founding import found
 from wepeople_projector.settings import ProjectorSettings
-from wepeople_projector.tasks import run_together
 
 log = get_logger(__name__)
 
 SERVICE = "projector"
+PROJECTION = "live"
 POOL_CONNECTIONS = 8
 ANSWERING_CONNECTIONS = 2
 POOL_CLOSE_SECONDS = 1.0
+SERVING_POLL_SECONDS = 0.5
 YOUNG_OBJECTS = 100_000
 """How many new objects the garbage collector lets pass before it looks: more than a batch makes. The fold makes no
 cycles, and at the default of 700 the collector walks every batch in vain, for half of the projector's time."""
@@ -35,36 +41,44 @@ async def run() -> None:
     gc.set_threshold(YOUNG_OBJECTS)
     try:
         await run_together(asyncio.create_task(wait_for_stop_signal()), asyncio.create_task(project(settings)))
-    except (StreamError, psycopg.Error, *BROKER_DOWN) as error:
+    except (StreamError, ProjectionError, psycopg.Error, *BROKER_DOWN) as error:
         raise SystemExit(f"The projector cannot go on: {error}") from error
     log.info("stopped")
 
 
 async def project(settings: ProjectorSettings) -> None:
-    """Keep every partition's read models up to date; raises what makes that impossible."""
+    """Keep this version's read models up to date; raises what makes that impossible."""
     pool = make_pool(settings.postgres_dsn, SERVICE, max_size=POOL_CONNECTIONS)
     await pool.open()
     stream = await connect(settings.nats_url, f"wepeople-{SERVICE}")
-    runners = [PartitionRunner(partition, stream, pool) for partition in range(PARTITIONS)]
-    answering = asyncio.create_task(_answer(settings, runners))
     try:
-        await run_together(answering, *(asyncio.create_task(runner.run()) for runner in runners))
+        live = load_source(built_in_sources()[PROJECTION])
+        await found(pool, live)
+        announcer = Announcer(stream, lambda: engine.serving)
+        engine = Engine(live.definition, live.definition.schema, stream, pool, RunOptions(gives_way=False), announcer)
+        await run_together(asyncio.create_task(engine.run()), asyncio.create_task(_answer(settings, engine)))
     finally:
         await close(stream)
         await pool.close(POOL_CLOSE_SECONDS)
 
 
-async def _answer(settings: ProjectorSettings, runners: list[PartitionRunner]) -> None:
-    """Answer questions once every runner has begun, by connections of their own, on which no batch is in the way."""
-    await asyncio.gather(*(runner.loaded.wait() for runner in runners))
+async def _answer(settings: ProjectorSettings, engine: Engine) -> None:
+    """Say that it can work once the engine has begun, and answer questions while this version serves: by connections of
+    their own, on which no batch is in the way.
+    """
+    await engine.started.wait()
     pool = make_pool(settings.postgres_dsn, SERVICE, max_size=ANSWERING_CONNECTIONS)
     await pool.open()
     connection = await connect(settings.nats_url, f"wepeople-{SERVICE}-answers")
     desk = RequestDesk(connection, pool)
     try:
-        await desk.open()
-        await serve_ready(connection, SERVICE)
-        await asyncio.Event().wait()
+        ready = False
+        while True:
+            await (desk.open() if engine.serving else desk.close())
+            if not ready:
+                await serve_ready(connection, SERVICE)
+                ready = True
+            await asyncio.sleep(SERVING_POLL_SECONDS)
     finally:
         await desk.close()
         await close(connection)

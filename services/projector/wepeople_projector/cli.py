@@ -15,6 +15,13 @@ OrgArgument = Annotated[str, typer.Argument(metavar="ORG", help="An org's id, or
 WorkerArgument = Annotated[
     str, typer.Argument(metavar="WORKER", help="A worker's id, or an email or external id that only one worker has.")
 ]
+At = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SEQ|TIME",
+        help="As it stood after this position of the stream, or with all that was stored up to this time.",
+    ),
+]
 RequestArgument = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="Such as req_01HP3K5V4J3M9NVT8XZKQ9YQ2E.")]
 
 
@@ -30,14 +37,14 @@ def list_workers(org: OrgArgument, as_json: Json = False) -> None:
 
 
 @worker.command("show")
-def show_worker(worker: WorkerArgument, as_json: Json = False) -> None:
+def show_worker(worker: WorkerArgument, at: At = None, as_json: Json = False) -> None:
     """Show one worker: who it is, and which identifiers and connections are linked to it.
 
-    Example: `wepeople worker show alex@acme.com`
+    Examples: `wepeople worker show alex@acme.com` or `wepeople worker show alex@acme.com --at 2026-04-01`
     """
     from wepeople_projector import commands  # noqa: PLC0415
 
-    commands.show_worker(worker, as_json)
+    commands.show_worker(worker, at, as_json)
 
 
 @worker.command("conflicts")
@@ -56,25 +63,27 @@ def list_conflicts(org: OrgArgument, as_json: Json = False) -> None:
 def timeline(
     worker: WorkerArgument,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many events.")] = 20,
+    at: At = None,
     as_json: Json = False,
 ) -> None:
     """Show what happened to a worker, the newest first.
 
-    Examples: `wepeople timeline eng-17` or `wepeople timeline alex@acme.com --limit 100 --json`
+    Examples: `wepeople timeline eng-17`, `wepeople timeline alex@acme.com --limit 100 --json` or
+    `wepeople timeline eng-17 --at 2026-04-19T12:00Z`
     """
     from wepeople_projector import commands  # noqa: PLC0415
 
-    commands.show_timeline(worker, limit, as_json)
+    commands.show_timeline(worker, limit, at, as_json)
 
 
-def snapshots(worker: WorkerArgument, as_json: Json = False) -> None:
+def snapshots(worker: WorkerArgument, at: At = None, as_json: Json = False) -> None:
     """Show a worker's latest snapshot of each type, from each app.
 
-    Example: `wepeople snapshots alex@acme.com`
+    Examples: `wepeople snapshots alex@acme.com` or `wepeople snapshots alex@acme.com --at 1234`
     """
     from wepeople_projector import commands  # noqa: PLC0415
 
-    commands.show_snapshots(worker, as_json)
+    commands.show_snapshots(worker, at, as_json)
 
 
 def status(as_json: Json = False) -> None:

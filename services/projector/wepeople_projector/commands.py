@@ -4,6 +4,7 @@ from typing import Any
 
 from wepeople_chassis.operator import Operator, fail, operator_connection, run, show, stderr
 from wepeople_chassis.stream import StreamError
+from wepeople_projector.history import rows_at
 from wepeople_projector.reading import find_org, find_worker, read_models, rows
 from wepeople_projector.status import collect_status
 
@@ -36,19 +37,19 @@ def list_conflicts(org: str, as_json: bool) -> None:
     run(work)
 
 
-def show_worker(worker: str, as_json: bool) -> None:
+def show_worker(worker: str, at: str | None, as_json: bool) -> None:
     """One worker."""
-    _show_of_worker(worker, "worker", WORKER_COLUMNS, as_json)
+    _show_of_worker(worker, "worker", WORKER_COLUMNS, at, as_json)
 
 
-def show_timeline(worker: str, limit: int, as_json: bool) -> None:
+def show_timeline(worker: str, limit: int, at: str | None, as_json: bool) -> None:
     """A worker's newest events."""
-    _show_of_worker(worker, "timeline", TIMELINE_COLUMNS, as_json, limit=limit)
+    _show_of_worker(worker, "timeline", TIMELINE_COLUMNS, at, as_json, limit=limit)
 
 
-def show_snapshots(worker: str, as_json: bool) -> None:
+def show_snapshots(worker: str, at: str | None, as_json: bool) -> None:
     """A worker's latest snapshots."""
-    _show_of_worker(worker, "snapshots", SNAPSHOT_COLUMNS, as_json)
+    _show_of_worker(worker, "snapshots", SNAPSHOT_COLUMNS, at, as_json)
 
 
 def show_status(as_json: bool) -> None:
@@ -74,11 +75,18 @@ def show_status(as_json: bool) -> None:
     run(work)
 
 
-def _show_of_worker(worker: str, query: str, columns: tuple[str, ...], as_json: bool, **parameters: Any) -> None:
+def _show_of_worker(
+    worker: str, query: str, columns: tuple[str, ...], at: str | None, as_json: bool, **parameters: Any
+) -> None:
+    """What the read models say of a worker; with `at`, what they said there."""
+
     async def work(operator: Operator) -> None:
         async with read_models(operator) as models:
             named = await find_worker(models, worker)
-            found = await rows(models, query, **named, **parameters)
-        show(found, columns=columns, as_json=as_json, empty=f"Nothing of {named['worker_id']} here yet.")
+            found = [] if at else await rows(models, query, **named, **parameters)
+        if at:
+            found = await rows_at(operator, query, named, at, **parameters)
+        then = f" at {at}" if at else " yet"
+        show(found, columns=columns, as_json=as_json, empty=f"Nothing of {named['worker_id']} here{then}.")
 
     run(work)

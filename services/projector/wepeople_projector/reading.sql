@@ -5,12 +5,12 @@ WHERE org_id = %(org_id)s
 ORDER BY first_seen_at, worker_id
 
 -- name: org_candidates
-SELECT org_id FROM live_v1.orgs WHERE org_id = %(org)s OR name = %(org)s ORDER BY org_id LIMIT 10
+SELECT org_id FROM live.orgs WHERE org_id = %(org)s OR name = %(org)s ORDER BY org_id LIMIT 10
 
 -- name: candidates
-SELECT org_id, worker_id FROM live_v1.workers WHERE worker_id = %(worker)s
+SELECT org_id, worker_id FROM live.workers WHERE worker_id = %(worker)s
 UNION
-SELECT org_id, worker_id FROM live_v1.identifiers
+SELECT org_id, worker_id FROM live.identifiers
 WHERE kind = 'email' AND value = %(email)s OR kind = 'externalId' AND value = %(worker)s
 ORDER BY org_id, worker_id
 LIMIT 10
@@ -36,17 +36,20 @@ WHERE org_id = %(org_id)s AND worker_id = %(worker_id)s
 ORDER BY connection, snapshot_type
 
 -- name: orgs
-SELECT org_id, name FROM live_v1.orgs ORDER BY org_id
+SELECT org_id, name FROM live.orgs ORDER BY org_id
+
+-- name: about
+SELECT name || '_v' || version AS projection FROM live.about
 
 -- name: checkpoints
-SELECT partition, sequence FROM live_v1.checkpoint ORDER BY partition
+SELECT partition, sequence FROM live.checkpoint ORDER BY partition
 
 -- name: parked
-SELECT count(*) AS messages FROM live_v1.parked
+SELECT count(*) AS rows FROM live.parked WHERE status IN ('parked', 'waiting', 'retry', 'skip')
 
 -- name: conflicts
 SELECT found_at, reason, kind, value, worker_id, other_worker_id, scope, sequence, org_id
-FROM live_v1.identity_conflicts
+FROM live.identity_conflicts
 WHERE org_id = %(org_id)s
 ORDER BY sequence, worker_id, reason, kind, scope, value
 
@@ -63,7 +66,7 @@ LIMIT %(limit)s
 SELECT rejects.row_index, rejects.code, rejects.field, rejects.message, rejects.retryable, rejects.raw, requests.kind,
        rejects.request_id, rejects.org_id, rejects.app_id, rejects.connection, rejects.sequence, rejects.received_at,
        rejects.kept_until
-FROM live.rejects JOIN live.requests USING (request_id)
+FROM live.rejects JOIN live.requests USING (org_id, request_id)
 WHERE request_id = %(request_id)s
 ORDER BY row_index
 
@@ -77,8 +80,8 @@ SELECT event_id, request_id, row_index, worker_id FROM live.timeline WHERE event
 
 -- name: parked_request
 SELECT sequence, reason, data
-FROM live_v1.parked
+FROM live.parked
 WHERE row_index = -1 AND position(convert_to(%(request_id)s, 'UTF8') IN data) > 0
 
 -- name: parked_rows
-SELECT row_index, reason FROM live_v1.parked WHERE sequence = %(sequence)s
+SELECT row_index, status, reason FROM live.parked WHERE sequence = %(sequence)s AND status <> 'applied'

@@ -4,11 +4,8 @@ Each part is asked for by itself, so that what is away does not hide the rest.
 """
 
 import asyncio
-from datetime import UTC, datetime
 
 from nats.aio.client import Client
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import NotFoundError
 from psycopg import Error as PostgresError
 from pydantic import BaseModel
 
@@ -17,11 +14,12 @@ from wepeople_chassis.operator import Operator
 from wepeople_chassis.rpc import Refused, Unavailable, call
 from wepeople_chassis.stream import stream_state
 from wepeople_contracts.quota import Usage, UsageQuery
-from wepeople_contracts.subjects import STREAM, USAGE, partition_filter
+from wepeople_contracts.subjects import USAGE
+from wepeople_projections.backlog import count_messages, oldest_age_seconds, stretches
+from wepeople_projections.selection import Selection
 from wepeople_projector.reading import Row, connect, postgres_address, rows
 
 SERVICES = ("gateway", "auth", "quota", "projector")
-PROJECTION = "live_v1"
 
 
 class StreamStatus(BaseModel):
@@ -80,12 +78,21 @@ async def collect_status(operator: Operator, connection: Client) -> Status:
         async with await connect(operator) as models:
             checkpoints = await rows(models, "checkpoints")
             [parked] = await rows(models, "parked")
+            [about] = await rows(models, "about")
             orgs = await rows(models, "orgs")
     except PostgresError as error:
         reason = str(error).strip().splitlines()[0]
         notes.append(f"Postgres does not answer at {postgres_address(operator)}: {reason}")
     else:
-        projections.append(await _lag(connection, checkpoints, state.last_sequence, parked["messages"]))
+        lag_messages, lag_seconds = await _lag(connection, checkpoints, state.last_sequence)
+        projections.append(
+            ProjectionStatus(
+                projection=about["projection"],
+                lag_messages=lag_messages,
+                lag_seconds=lag_seconds,
+                parked=parked["rows"],
+            )
+        )
         usage = await asyncio.gather(*(_usage(connection, org) for org in orgs))
     return Status(
         stream=StreamStatus(
@@ -101,40 +108,14 @@ async def collect_status(operator: Operator, connection: Client) -> Status:
     )
 
 
-async def _lag(connection: Client, checkpoints: list[Row], end: int, parked: int) -> ProjectionStatus:
-    behind = [_behind(connection, row["partition"], row["sequence"]) for row in checkpoints if row["sequence"] < end]
-    lags = await asyncio.gather(*behind)
-    return ProjectionStatus(
-        projection=PROJECTION,
-        lag_messages=sum(messages for messages, _ in lags),
-        lag_seconds=round(max((seconds for _, seconds in lags), default=0.0), 3),
-        parked=parked,
-    )
-
-
-async def _behind(connection: Client, partition: int, sequence: int) -> tuple[int, float]:
-    """Messages of a partition after a sequence, and the age of the first of them."""
-    stream = connection.jetstream()
-    subject = partition_filter(partition)
-    try:
-        first = await stream.get_msg(STREAM, seq=sequence + 1, subject=subject, next=True)
-    except NotFoundError:
-        return 0, 0.0
-    # A consumer counts what it would deliver; it is never read from, and expires by itself.
-    counter = await stream.add_consumer(
-        STREAM,
-        ConsumerConfig(
-            filter_subject=subject,
-            deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=sequence + 1,
-            ack_policy=AckPolicy.NONE,
-            mem_storage=True,
-            inactive_threshold=1.0,
-        ),
-    )
-    assert first.time is not None
-    age_seconds = (datetime.now(UTC) - first.time).total_seconds()
-    return counter.num_pending or 0, max(age_seconds, 0.0)
+async def _lag(connection: Client, checkpoints: list[Row], end: int) -> tuple[int, float]:
+    """Messages not applied yet, and the age in seconds of the oldest of them."""
+    positions = {row["partition"]: row["sequence"] for row in checkpoints if row["sequence"] < end}
+    left = stretches(positions, Selection())
+    counts = await count_messages(connection, left)
+    behind = [stretch for stretch in left if counts[stretch.partition]]
+    ages = await asyncio.gather(*(oldest_age_seconds(connection, stretch) for stretch in behind))
+    return sum(counts.values()), round(max(ages, default=0.0), 3)
 
 
 async def _usage(connection: Client, org: Row) -> OrgUsage:

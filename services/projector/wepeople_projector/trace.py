@@ -97,19 +97,21 @@ async def find_request(operator: Operator, connection: Client, request_id: str) 
                 event_ids = [row.event_id for row in envelope.accepted]
                 events = {row["event_id"]: row for row in await rows(models, "events", event_ids=event_ids)}
                 parked = await rows(models, "parked_rows", sequence=trace.sequence)
-                trace.results = results_of(envelope, events, {row["row_index"]: row["reason"] for row in parked})
+                trace.results = results_of(
+                    envelope, events, {row["row_index"]: f"{row['status']}: {row['reason']}" for row in parked}
+                )
             return trace
         parked = await rows(models, "parked_request", request_id=request_id)
     if parked:
         trace = Trace(request_id=request_id, sequence=parked[0]["sequence"])
         await _read(connection, trace)
-        trace.notes.append(f"It could not be projected, and is kept in live_v1.parked: {parked[0]['reason']}")
+        trace.notes.append(f"It could not be projected, and is kept in live.parked: {parked[0]['reason']}")
         return trace
     return await _find_waiting(connection, request_id, min((row["sequence"] for row in checkpoints), default=0))
 
 
-def results_of(envelope: Envelope, events: dict[str, Row], parked: dict[int, str]) -> list[RowTrace]:
-    """The rows in their order: as answered, and where the timeline has those that were accepted."""
+def results_of(envelope: Envelope, events: dict[str, Row], aside: dict[int, str]) -> list[RowTrace]:
+    """The rows in their order: as answered, and where the timeline has those that were accepted, or why not."""
     found = [RowTrace(index=row.index, status="rejected", **_reason(row)) for row in envelope.rejected]
     for row in envelope.accepted:
         result = RowTrace(index=row.index, status="duplicate" if row.duplicate else "accepted", event_id=row.event_id)
@@ -118,8 +120,8 @@ def results_of(envelope: Envelope, events: dict[str, Row], parked: dict[int, str
             result.worker_id = event["worker_id"]
         elif event is not None:
             result.note = f"first sent in {event['request_id']}, row {event['row_index']}"
-        elif row.index in parked:
-            result.note = f"parked: {parked[row.index]}"
+        elif row.index in aside:
+            result.note = aside[row.index]
         found.append(result)
     return sorted(found, key=lambda result: result.index)
 

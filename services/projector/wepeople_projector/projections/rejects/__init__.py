@@ -1,1 +1,0 @@
-"""What was refused: rejected rows as received, with the reason, for 14 days."""

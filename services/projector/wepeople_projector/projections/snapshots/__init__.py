@@ -1,1 +1,0 @@
-"""How things stand: the newest snapshot of each type, per worker and app."""

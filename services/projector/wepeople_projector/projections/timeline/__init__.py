@@ -1,1 +1,0 @@
-"""What happened: every accepted event, once."""

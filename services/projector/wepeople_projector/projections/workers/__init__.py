@@ -1,1 +1,0 @@
-"""Who there is: workers, their identifiers and connections, and where identifiers disagreed."""

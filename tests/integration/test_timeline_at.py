@@ -1,0 +1,105 @@
+"""`--at`: what timeline, snapshots and worker said at a sequence or at a time, by replay, through the real command."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.support.fresh import Fresh, Template, fresh_system
+from tests.support.projecting import Projecting, running_projector
+from tests.support.shell import Result
+from tests.support.shell import wepeople as run_wepeople
+from tests.support.stored import envelope, founded, imported, raw, store_bytes
+from wepeople_contracts.ids import new_id
+from wepeople_contracts.subjects import STREAM, ingest_subject
+
+ORG, OTHER = new_id("org"), new_id("org")
+WORKER = "eng-17"
+COMMANDS = (("timeline", WORKER, "--limit", "3"), ("snapshots", WORKER), ("worker", "show", WORKER))
+
+
+@pytest.fixture(scope="module")
+async def fresh(template: Template) -> AsyncIterator[Fresh]:
+    async with fresh_system(template) as ready:
+        yield ready
+
+
+@pytest.fixture(scope="module", autouse=True)
+async def projecting(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Projecting]:
+    logs = tmp_path_factory.mktemp("projector")
+    async with running_projector(fresh.nats_url, fresh.dsn("projector"), fresh.admin_dsn, logs) as running:
+        yield running
+
+
+async def wepeople(fresh: Fresh, *arguments: str) -> Result:
+    return await run_wepeople(fresh.nats_url, fresh.dsn("operator"), *arguments)
+
+
+async def answers(fresh: Fresh, *more: str) -> list[Any]:
+    return [(await wepeople(fresh, *command, *more, "--json")).json for command in COMMANDS]
+
+
+def event(metadata: str = '{"n": 1}', **actor: str) -> bytes:
+    fields = raw({"eventType": "deploy.shipped", "category": "code", "actor": actor, "duration": 1.5})
+    return fields[:-1] + f', "metadata": {metadata}}}'.encode()
+
+
+def snapshot(value: int, **actor: str) -> bytes:
+    return raw({"snapshotType": "gauge", "actor": actor, "metrics": {"z": value, "a": value}})
+
+
+async def test_it_says_of_each_point_what_was_said_then(fresh: Fresh, projecting: Projecting) -> None:
+    """The read models are asked after each message; later, the replay to that message has to say the same."""
+    await projecting.stored_and_applied(founded(ORG), founded(OTHER))
+    messages = (
+        envelope(ORG, [event(externalId=WORKER), event('{ "b": 1.0, "a": 2, "b": 3 }', externalId=WORKER)]),
+        envelope(ORG, [snapshot(1, externalId=WORKER)], kind="snapshot"),
+        envelope(ORG, [event(externalId=WORKER, email="alex@acme.com"), event(externalId="somebody-else")]),
+        imported(ORG, ("alex@acme.com", "Alex")),
+        envelope(ORG, [snapshot(2, email="alex@acme.com")], app_id="app_2", slug="hr", kind="snapshot"),
+        envelope(ORG, [event("{}", email="alex@acme.com")], app_id="app_2", slug="hr"),
+    )
+    said: dict[int, list[Any]] = {}
+    times: dict[int, datetime] = {}
+    for message in messages:
+        sequence = await projecting.stored_and_applied(message)
+        await projecting.stored_and_applied(envelope(OTHER, [event(externalId=WORKER + "x")]))
+        said[sequence] = await answers(fresh)
+        times[sequence] = datetime.now(UTC)
+    for sequence, then in said.items():
+        assert await answers(fresh, "--at", str(sequence)) == then, sequence
+        assert await answers(fresh, "--at", times[sequence].isoformat()) == then, sequence
+    assert await answers(fresh, "--at", str(min(said) - 1)) == [[], [], []]
+    assert await answers(fresh, "--at", "2020-01-01") == [[], [], []]
+
+
+async def test_a_point_beyond_the_end_is_now(fresh: Fresh) -> None:
+    assert await answers(fresh, "--at", "999999999") == await answers(fresh)
+    assert await answers(fresh, "--at", "2999-01-01T00:00Z") == await answers(fresh)
+
+
+async def test_the_table_shows_the_newest_first(fresh: Fresh) -> None:
+    text = (await wepeople(fresh, "timeline", WORKER, "--at", "999999999")).stdout
+    assert text.index("custom:hr") < text.index("custom:ci")
+
+
+async def test_what_could_not_be_applied_is_said(fresh: Fresh, projecting: Projecting) -> None:
+    subject = ingest_subject(ORG, "app_1", "events")
+    await projecting.applied(await store_bytes(projecting.connection, subject, b"garbage", new_id("m")))
+    shown = await wepeople(fresh, "timeline", WORKER, "--at", "999999999", "--json")
+    assert "1 rows of this org could not be applied" in shown.stderr
+    assert len(shown.json) == 4
+
+
+async def test_what_is_no_point_is_refused_in_words(fresh: Fresh) -> None:
+    refused = await wepeople(fresh, "timeline", WORKER, "--at", "yesterday")
+    assert refused.code == 2
+    assert "neither a sequence" in refused.stderr
+
+
+async def test_a_stream_whose_beginning_is_gone_is_not_guessed_at(fresh: Fresh, projecting: Projecting) -> None:
+    await projecting.connection.jetstream().purge_stream(STREAM, seq=3)
+    refused = await wepeople(fresh, "timeline", WORKER, "--at", "999999999")
+    assert refused.code == 1
+    assert "were trimmed" in refused.stderr

@@ -79,6 +79,7 @@ CREATE TABLE {schema}.parked (
     PRIMARY KEY (sequence, row_index)
 );
 CREATE INDEX ON {schema}.parked (org_id, worker_id) WHERE resolved_at IS NULL;
+CREATE INDEX ON {schema}.parked (sequence) WHERE resolved_at IS NULL AND status IN ('retry', 'skip');
 
 -- The rows and digest of each table and partition when they were last compared with a build from the stream.
 CREATE TABLE {schema}.verified (

@@ -107,7 +107,7 @@ class Engine:
         await self._stop(ownership, list(self._runners)[share:])
         open_partitions = [p for p in partitions if p not in self._finished and p not in self._runners]
         for partition in await ownership.take(open_partitions, share - len(self._runners)):
-            runner = PartitionRunner(self._job, partition)
+            runner = PartitionRunner(self._job, partition, self._note_loaded)
             self._runners[partition] = (runner, asyncio.create_task(runner.run()))
         if self._ends:
             # What others have brought to its end. Of its own, a runner says so, who has looked at the stream.
@@ -115,7 +115,10 @@ class Engine:
             done = {p for p, sequence in self._ends.items() if reached.get(p, -1) >= sequence}
             self._finished |= done - self._runners.keys()
         await self._pass_on_decisions(connection)
-        if all(runner.loaded.is_set() for runner, _ in self._runners.values()):
+        self._note_loaded()
+
+    def _note_loaded(self) -> None:
+        if all(runner.is_loaded for runner, _ in self._runners.values()):
             self.started.set()
 
     async def _pass_on_decisions(self, connection: Connection) -> None:

@@ -5,6 +5,7 @@ repair.
 """
 
 import asyncio
+from collections.abc import Callable
 
 import psycopg
 
@@ -29,10 +30,13 @@ RETRY_SECONDS = 0.5
 
 
 class PartitionRunner:
-    """Keeps a projection's tables up to date for one partition; `loaded` is set once it has begun."""
+    """Keeps a projection's tables up to date for one partition; `is_loaded` once it has begun, which it says by
+    `on_loaded`.
+    """
 
-    def __init__(self, job: Job, partition: int) -> None:
-        self.loaded = asyncio.Event()
+    def __init__(self, job: Job, partition: int, on_loaded: Callable[[], None]) -> None:
+        self.is_loaded = False
+        self._on_loaded = on_loaded
         self._job = job
         self._partition = partition
         self._filter = reading_filter(partition, job.options.selection) or NOTHING
@@ -101,7 +105,8 @@ class PartitionRunner:
             identity=position.stream_identity,
             pull_bytes=job.options.batch_bytes,
         )
-        self.loaded.set()
+        self.is_loaded = True
+        self._on_loaded()
         await job.observe.committed(self._partition, position, 0, 0)
         if self._end is not None and position.sequence >= self._end:
             return True

@@ -69,6 +69,9 @@ SELECT DISTINCT split_part(m.subject, '.', 2)::int
 FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
 WHERE p.resolved_at IS NULL AND p.status IN ('retry', 'skip')
 
+-- name: unsettled
+SELECT EXISTS (SELECT FROM {schema}.parked WHERE resolved_at IS NULL AND status <> 'parked')
+
 -- name: skip
 UPDATE {schema}.parked p
 SET status = 'skipped', resolved_at = now()

@@ -50,8 +50,12 @@ async def settle_decided(job: Job) -> None:
 
 async def settle(job: Job, checkpoint: Checkpoint, position: Position) -> None:
     """Settle everything of the partition that is decided; `Fenced` unless its checkpoint stands at `position`."""
-    while await _settle_some(job, checkpoint, position):
-        continue
+    async with job.pool.connection() as connection:
+        cursor = await connection.execute(statements(job.schema)["unsettled"])
+        row = await cursor.fetchone()
+    more = row is not None and bool(row[0])
+    while more:
+        more = await _settle_some(job, checkpoint, position)
 
 
 async def _settle_some(job: Job, checkpoint: Checkpoint, position: Position) -> bool:

@@ -179,7 +179,7 @@ async def _rows(
     statement = _ROWS.replace("{table}", f"{schema}.{quoted(table)}").replace(
         "{key}", ", ".join(f"t.{quoted(column)}" for column in key)
     )
-    async with connection.cursor(name="rows") as cursor:
+    async with connection.cursor(name=f"rows_of_{schema}") as cursor:
         cursor.itersize = _FETCH_ROWS
         await cursor.execute(statement, [org_id])
         async for row in cursor:

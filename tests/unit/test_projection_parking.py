@@ -175,6 +175,35 @@ def test_what_is_no_operation_is_parked_with_words_that_help(returned: Callable[
     assert reason in parked.reason
 
 
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("not even its words")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ValueError("\ud800\0 and more"), "ValueError: ?\N{REPLACEMENT CHARACTER} and more (in raises"),
+        (Unspeakable(), "Unspeakable (in raises"),
+        (RecursionError(), "RecursionError (in raises"),
+        (ValueError("x" * 10_000), "ValueError: xxx"),
+    ],
+)
+def test_a_reason_can_always_be_stored(error: Exception, reason: str) -> None:
+    class Raises(Projection):
+        name = "raises"
+        version = 1
+
+        @on_event()
+        def raises(self, event: Event) -> None:
+            raise error
+
+    tables, _ = fold(define(Raises), stored(founded(ORG), envelope(ORG, [event("x", "a")])))
+    [parked] = tables.parked
+    assert parked.reason.startswith(reason)
+    assert len(parked.reason) < 2000
+
+
 def test_a_request_that_cannot_be_taken_is_parked_whole_with_all_its_rows() -> None:
     tables, _ = fold(define(refusing("requests")), stored(founded(ORG), envelope(ORG, [event("fine", "a")])))
     assert where(tables) == [(2, WHOLE_MESSAGE, False)]

@@ -29,10 +29,16 @@ def emitted(handlers: Sequence[Handler], item: Any) -> Sequence[Operation]:
 
 def reason_of(error: Exception) -> str:
     """An error in words, with the line of the handler that it came from."""
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(_HERE)]
-    where = f" (in {frames[0].name}, {Path(frames[0].filename).name} line {frames[0].lineno})" if frames else ""
-    return said[:_LONGEST_REASON].replace("\0", "\N{REPLACEMENT CHARACTER}") + where
+    try:
+        text = str(error)
+    except Exception:  # the error is the handler's own class, and may do anything
+        text = ""
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        if not code.co_filename.startswith(_HERE):
+            return f"{said[:_LONGEST_REASON]} (in {code.co_name}, {Path(code.co_filename).name} line {line})"
+    return said[:_LONGEST_REASON]
 
 
 def _several(result: Any) -> Sequence[Operation]:

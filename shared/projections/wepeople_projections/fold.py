@@ -128,7 +128,7 @@ class Fold:
     def retry(self, message: Decoded, row_index: int) -> None:
         """Apply a part of one of the messages that was parked before, as if it came now; it may be parked again."""
         if isinstance(message, Parked):
-            self.changes.parked.append(msgspec.structs.replace(message, row_index=row_index))
+            self._rows.keep(msgspec.structs.replace(message, row_index=row_index))
         elif row_index == WHOLE_MESSAGE:
             self.apply(message)
         else:

@@ -154,7 +154,9 @@ class RowFold:
 
     def park(self, message: StoredMessage, index: int, org_id: str, reason: str, *, waits: bool = False) -> None:
         """Put the part aside; where order is asked for, what comes after it of the same worker waits."""
-        self.changes.parked.append(Parked(message, index, org_id, self.worker_id, reason, waits))
+        # A reason may quote anything, and Postgres has neither NUL nor half a character.
+        storable = reason.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+        self.changes.parked.append(Parked(message, index, org_id, self.worker_id, storable, waits))
         if self._definition.ordered and (self.worker_id or index == WHOLE_MESSAGE):
             self._memory.blocked.setdefault((org_id, self.worker_id), (message.sequence, index))
 

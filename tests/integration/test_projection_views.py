@@ -1,0 +1,143 @@
+"""What readers of a promoted projection see: views of the version that serves, rows of their own org, and what is said
+of each column.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+import pytest
+from msgspec import Meta
+from psycopg import AsyncConnection
+
+from tests.support.fresh import Fresh
+from tests.support.read_models import query
+from wepeople_projections import Projection, ProjectionError, Row, on_event, table
+from wepeople_projections.postgres.about import About, read_about
+from wepeople_projections.postgres.ddl import create_schema
+from wepeople_projections.postgres.views import drop_views, serve, serving_version
+from wepeople_projections.projection import define
+from wepeople_provision.dsn import login_dsn
+from wepeople_provision.readers import create_reader
+
+
+@table(key=("name",))
+class Thing(Row, frozen=True):
+    """What there is; it's counted."""
+
+    name: Annotated[str, Meta(description="Its owner's name for it.")]
+    number: int
+
+
+@table(key=("name",), name="thing")
+class OtherThing(Row, frozen=True):
+    """The same, with its number as text."""
+
+    name: str
+    number: str
+
+
+class Things(Projection):
+    name = "things"
+    version = 1
+    tables = (Thing,)
+    views: ClassVar[Mapping[str, str]] = {"names": "SELECT org_id, name FROM {schema}.thing WHERE name LIKE '%s%%'"}
+
+    @on_event()
+    def nothing(self, event: object) -> None:
+        return None
+
+
+class MoreThings(Things):
+    version = 2
+    views: ClassVar[Mapping[str, str]] = {}
+
+
+class OtherThings(MoreThings):
+    version = 3
+    tables = (OtherThing,)
+
+
+@pytest.fixture
+async def analyst(fresh: Fresh) -> AsyncIterator[AsyncConnection[Any]]:
+    """With three versions, each with a row of two orgs, and none of them promoted."""
+    async with await AsyncConnection.connect(fresh.dsn("analyst"), autocommit=True) as connected:
+        for projection in (Things, MoreThings, OtherThings):
+            definition = define(projection)
+            about = About(name="things", version=definition.version, source="", code_sha256="", tables_sha256="")
+            await create_schema(connected, definition, definition.schema, about)
+            for org_id in ("org_1", "org_2"):
+                await connected.execute(
+                    f"INSERT INTO {definition.schema}.thing VALUES (%s, 's%%s', %s)", [org_id, str(definition.version)]
+                )
+        yield connected
+
+
+async def promote(analyst: AsyncConnection[Any], version: int) -> None:
+    async with analyst.transaction():
+        await serve(analyst, "things", f"things_v{version}")
+
+
+async def test_readers_see_the_version_that_serves_and_no_other(fresh: Fresh, analyst: AsyncConnection[Any]) -> None:
+    assert await serving_version(analyst, "things") is None
+    for version in (1, 2, 1):
+        await promote(analyst, version)
+        seen = await query(fresh.dsn("operator"), "SELECT DISTINCT number FROM things.thing")
+        assert seen == [{"number": version}]
+        assert await serving_version(analyst, "things") == version
+        served = [v for v in (1, 2, 3) if (await read_about(analyst, f"things_v{v}")).serving_since]
+        assert served == [version]
+
+
+async def test_a_reader_sees_its_orgs_rows_alone_in_tables_and_views(
+    fresh: Fresh, analyst: AsyncConnection[Any]
+) -> None:
+    await promote(analyst, 1)
+    role = f"test_reader_{secrets.token_hex(4)}"
+    await create_reader(fresh.admin_dsn, role, "secret", "org_2")
+    reader = login_dsn(fresh.admin_dsn, role, "secret")
+    for view in ("things.thing", "things.names", "things_v1.thing"):
+        assert await query(reader, f"SELECT org_id FROM {view}") == [{"org_id": "org_2"}]
+        assert len(await query(fresh.dsn("operator"), f"SELECT org_id FROM {view}")) == 2
+
+
+async def test_a_view_that_the_next_version_has_not_is_gone_and_comes_back_with_the_old_one(
+    fresh: Fresh, analyst: AsyncConnection[Any]
+) -> None:
+    there = "SELECT to_regclass('things.names') IS NOT NULL AS it"
+    for version, expected in ((1, True), (2, False), (1, True)):
+        await promote(analyst, version)
+        assert await query(fresh.dsn("operator"), there) == [{"it": expected}]
+
+
+async def test_what_is_said_of_tables_and_columns_is_said_of_the_views(
+    fresh: Fresh, analyst: AsyncConnection[Any]
+) -> None:
+    await promote(analyst, 1)
+    said = (
+        "SELECT obj_description('things.thing'::regclass) AS it, col_description('things.thing'::regclass, 2) AS name"
+    )
+    expected = [{"it": "What there is; it's counted.", "name": "Its owner's name for it."}]
+    assert await query(fresh.dsn("operator"), said) == expected
+
+
+async def test_what_somebody_built_on_a_view_stays_if_its_columns_stay(
+    fresh: Fresh, analyst: AsyncConnection[Any]
+) -> None:
+    await promote(analyst, 1)
+    await analyst.execute("CREATE SCHEMA mine")
+    await analyst.execute("CREATE VIEW mine.total AS SELECT sum(number) AS n FROM things.thing")
+    await promote(analyst, 2)
+    assert await query(fresh.admin_dsn, "SELECT n::int FROM mine.total") == [{"n": 4}]
+    with pytest.raises(ProjectionError, match=r"things\.thing cannot be replaced.*mine\.total"):
+        await promote(analyst, 3)
+    assert await serving_version(analyst, "things") == 2
+    await analyst.execute("DROP SCHEMA mine CASCADE")
+    await promote(analyst, 3)
+    assert await query(fresh.dsn("operator"), "SELECT DISTINCT number FROM things.thing") == [{"number": "3"}]
+
+
+async def test_a_projection_can_be_taken_away_from_its_readers(fresh: Fresh, analyst: AsyncConnection[Any]) -> None:
+    await promote(analyst, 1)
+    await drop_views(analyst, "things")
+    assert await query(fresh.admin_dsn, "SELECT to_regnamespace('things') AS it") == [{"it": None}]

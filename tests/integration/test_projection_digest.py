@@ -83,7 +83,7 @@ FLIPPED: dict[str, Any] = {
     "as_sent": PsycopgJson({"a": 2}),
     "for_queries": PsycopgJsonb({"a": 1, "b": None}),
 }
-RUNTIME = {
+RUNTIME: dict[str, dict[str, Any]] = {
     "orgs": {"name": "Other", "salt": b"pepper", "founded_at": MOMENT.replace(microsecond=1)},
     "identifiers": {"worker_id": "wrk_2"},
 }

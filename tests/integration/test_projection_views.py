@@ -53,9 +53,14 @@ class MoreThings(Things):
     views: ClassVar[Mapping[str, str]] = {}
 
 
-class OtherThings(MoreThings):
+class OtherThings(Projection):
+    name = "things"
     version = 3
     tables = (OtherThing,)
+
+    @on_event()
+    def nothing(self, event: object) -> None:
+        return None
 
 
 @pytest.fixture

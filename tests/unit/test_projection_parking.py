@@ -29,10 +29,13 @@ from wepeople_projections import (
     on_request,
     table,
 )
+from wepeople_projections.decode import decode
+from wepeople_projections.fold import Fold
 from wepeople_projections.identity import Identifier
 from wepeople_projections.memory import Memory
 from wepeople_projections.parked import WHOLE_MESSAGE
 from wepeople_projections.projection import define
+from wepeople_projections.selection import Selection
 from wepeople_projections.tables import MemoryTables
 
 ORG = "org_a"
@@ -337,3 +340,20 @@ def test_an_org_whose_founding_the_database_refuses_is_unknown() -> None:
     tables, memory = steps(founded(ORG), {0})
     assert where(tables) == [(2, WHOLE_MESSAGE, False)]
     assert (tables.salts(), memory.salts) == ({}, {})
+
+
+def test_what_somebody_decided_to_skip_leaves_no_trace_and_founds_its_org_all_the_same() -> None:
+    first = envelope(ORG, [event("poison", "a"), event("fine", "b"), event("poison", "c")])
+    messages = stored(founded(ORG), first, envelope(ORG, [event("fine", "d")]))
+    skipped = frozenset({(1, WHOLE_MESSAGE), (2, 0), (3, WHOLE_MESSAGE)})
+    tables, memory = MemoryTables(), Memory({})
+    definition = define(Ordered)
+    batch = Fold(definition, Selection(), memory, [decode(m, definition) for m in messages], skipped=skipped)
+    batch.begin(dict.fromkeys(batch.unknown()[0]), set())
+    for message in batch.messages:
+        batch.apply(message)
+    tables.write(batch.changes)
+    assert where(tables) == [(2, 2, False)]
+    assert seen(tables) == {(worker("b"), 2)}
+    assert [row.worker_id for row in rows_of(tables, Somebody)] == [worker("b")]
+    assert tables.salts().keys() == {ORG}

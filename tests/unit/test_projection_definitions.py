@@ -243,6 +243,16 @@ def test_the_newest_row_neither_expires_nor_has_a_global_key() -> None:
     )
 
 
+def test_a_row_that_expires_has_no_global_key() -> None:
+    class Shipped(Row, frozen=True):
+        name: str
+        at: Instant
+
+    assert _said(lambda: table(key=("name",), expires_by="at", key_is_global=True)(Shipped)) == (
+        "Shipped: a row that expires has no global key: one org's time is not another's"
+    )
+
+
 def test_a_rows_class_inherits_from_row_and_leaves_the_org_as_it_is() -> None:
     class Plain:
         name: str

@@ -10,14 +10,14 @@ from functools import partial
 from wepeople_contracts.directory import OrgFounded
 from wepeople_projections.errors import OperationError
 from wepeople_projections.identity import Identifier
-from wepeople_projections.layer import Layer, Undo, is_sure, twice
+from wepeople_projections.layer import Layer, Undo, twice
 from wepeople_projections.merge import Key, key_of_values
 from wepeople_projections.operations import Add, Delete, Insert, Operation, Sql, Upsert
 from wepeople_projections.parked import Parked
 from wepeople_projections.table import Row, TableSpec
 from wepeople_projections.taking import problem_of
 
-_Merge = Callable[[Layer, Key, Row, bool, Undo], bool]
+_Merge = Callable[[Layer, Key, Row, Undo], bool]
 
 
 class Changes:
@@ -94,9 +94,9 @@ class Changes:
         layer = self._open.get(kind) or self._opened(kind, undo)
         if row.org_id != org_id:
             raise _foreign(row, org_id)
-        key, sure = layer.key_of(row), is_sure(layer, row)
-        if not into(layer, key, row, sure, undo):
-            into(self._begun(kind, undo), key, row, sure, undo)
+        key = layer.key_of(row)
+        if not into(layer, key, row, undo):
+            into(self._begun(kind, undo), key, row, undo)
 
     def _delete(self, org_id: str, operation: Delete, undo: Undo) -> None:
         layer = self._open.get(operation.table) or self._opened(operation.table, undo)

@@ -35,6 +35,7 @@ from wepeople_projections.table import Row, TableSpec
 _Rows = dict[Key, Row]
 _UNTOUCHED = object()
 _Merge = Callable[[Row, Row], Row]
+_Check = Callable[[Row], bool]
 Undo = list[Callable[[], Any]]
 """What takes back the steps taken so far, the last one first."""
 
@@ -91,13 +92,13 @@ class Layer:
         self.absent.discard(key)
         self._put(self.inserted, key, row)
 
-    def upsert(self, key: Key, row: Row, is_sure: bool, undo: Undo) -> bool:
+    def upsert(self, key: Key, row: Row, undo: Undo) -> bool:
         """Merge a row; False, and nothing is done, when it takes a new layer."""
-        return self._merge(key, row, is_sure, undo, own=self.upserted, merge=self.rules.merged)
+        return self._merge(key, row, undo, own=self.upserted, merge=self.rules.merged, check=self.rules.is_sure)
 
-    def add(self, key: Key, row: Row, is_sure: bool, undo: Undo) -> bool:
+    def add(self, key: Key, row: Row, undo: Undo) -> bool:
         """Sum a row onto another; False, and nothing is done, when it takes a new layer."""
-        return self._merge(key, row, is_sure, undo, own=self.added, merge=self.rules.summed)
+        return self._merge(key, row, undo, own=self.added, merge=self.rules.summed, check=self.rules.is_sure_to_add)
 
     def delete(self, key: Key, undo: Undo) -> bool:
         """The row with the key goes; False, and nothing is done, when it takes a new layer."""
@@ -129,7 +130,10 @@ class Layer:
             self.expire[org_id] = stored_at_us
         return True
 
-    def _merge(self, key: Key, row: Row, is_sure: bool, undo: Undo, *, own: _Rows, merge: _Merge) -> bool:
+    def _merge(self, key: Key, row: Row, undo: Undo, *, own: _Rows, merge: _Merge, check: _Check) -> bool:
+        is_sure = check(row)
+        if not is_sure and (problem := problem_of_row(self.spec, row)):
+            raise OperationError(problem)
         there = self.pending(key)
         if there is None:
             self._change(key, undo)
@@ -147,9 +151,10 @@ class Layer:
             row = merge(there, row)
             self._change(key, undo)
             self.added.pop(key, None)
-            is_sure = not self.rules.can_outgrow or self.rules.is_sure(row)
-        if not is_sure:
+            is_sure = not self.rules.can_outgrow or check(row)
+        if not is_sure and key not in self._doubtful:
             self._doubtful.add(key)
+            undo.append(partial(self._doubtful.remove, key))
         self._put(holder, key, row)
         return True
 
@@ -197,15 +202,6 @@ class Layer:
         self.touched.pop(key, None)
         if touched is not _UNTOUCHED:
             self.touched[key] = touched
-
-
-def is_sure(layer: Layer, row: Row) -> bool:
-    """Whether Postgres takes a row beyond doubt; `OperationError` for a value that its column does not take."""
-    if layer.rules.is_sure(row):
-        return True
-    if problem := problem_of_row(layer.spec, row):
-        raise OperationError(problem)
-    return False
 
 
 def twice(spec: TableSpec, key: Key) -> OperationError:

@@ -6,7 +6,7 @@ Merging is associative: a row in the table merged with `a` and then with `b` is 
 `b`). Where values are equal, the one that is there stays (1.0 and 1.00 are equal, and show).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context
@@ -31,6 +31,10 @@ Key = Any
 
 _INDEXED_LENGTH = 600
 """Text of an index is surely taken up to this length, its columns together: Postgres takes 2,704 bytes."""
+_SUMMED = 2**53
+"""Greater integers are summed by Postgres one by one, so that whichever is too much is refused. What is summed before
+would have to be within this distance of 2 ** 63 to be refused, or not, by its company.
+"""
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _NAMES = {
     "date": date,
@@ -46,13 +50,14 @@ _NAMES = {
 class Rules:
     """One table's. `merged(there, new)` is what `upsert` makes of two rows, `summed(there, new)` what `add` makes.
 
-    `is_sure(row)`: Postgres takes it beyond doubt, so it may be merged, or go, without having been written.
-    `can_outgrow`: two sure rows may come to one that is not. `sums_after_upsert`: an upsert and an add of one key are
-    one upsert.
+    `is_sure(row)`: Postgres takes it beyond doubt, so it may be merged, or go, without having been written;
+    `is_sure_to_add(row)`: the same for a row of `add`. `can_outgrow`: two sure rows may come to one that is not.
+    `sums_after_upsert`: an upsert and an add of one key are one upsert.
     """
 
     key_of: Callable[[Row], Key]
     is_sure: Callable[[Row], bool]
+    is_sure_to_add: Callable[[Row], bool]
     merged: Callable[[Row, Row], Row]
     summed: Callable[[Row, Row], Row]
     can_outgrow: bool
@@ -64,7 +69,8 @@ def rules_of(spec: TableSpec) -> Rules:
     """The rules of a table."""
     return Rules(
         key_of=attrgetter(*spec.key),
-        is_sure=_compiled_check(spec),
+        is_sure=_compiled_check(spec, [c for c in spec.values if c.merge is Merge.SUM]),
+        is_sure_to_add=_compiled_check(spec, spec.values),
         merged=_compiled(spec, "there, new", _merging(spec)),
         summed=_compiled(spec, "there, new", _row(spec, _summed)),
         can_outgrow=spec.can_add or any(c.merge is Merge.SUM for c in spec.columns),
@@ -134,7 +140,7 @@ def _is_less(one: float, other: float) -> bool:
     return one < other or (isnan(other) and not isnan(one))
 
 
-def _compiled_check(spec: TableSpec) -> Callable[[Row], bool]:
+def _compiled_check(spec: TableSpec, summed: Sequence[Column]) -> Callable[[Row], bool]:
     """A check that names nothing: quick for plain values, else with all that `problem_of` knows."""
     indexed = {part.removeprefix("-") for columns in (spec.key, *spec.indexes) for part in columns}
     texts = [c.name for c in spec.columns if c.name in indexed and c.kind is Kind.TEXT]
@@ -143,6 +149,8 @@ def _compiled_check(spec: TableSpec) -> Callable[[Row], bool]:
     for column in spec.columns:
         value = f"row.{column.name}"
         check = _CHECKS.get(column.kind, "right({column!r}, {value})").format(value=value, column=column.name)
+        if column in summed and column.kind is Kind.INTEGER:
+            check += f" and {-_SUMMED} <= {value} <= {_SUMMED}"
         if column.name in texts:
             check += f" and len({value}) <= {longest}"
         checks.append(f"({value} is None or {check})" if column.optional else check)

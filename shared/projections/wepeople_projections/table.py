@@ -87,10 +87,10 @@ def table(
     """Make a row's class a table.
 
     `key`: what an org has only one row of; with `key_is_global` what there is only one of in all orgs, such as an
-    event's id: such rows are inserted only, and expire. `newest_by`: `upsert` replaces the whole row if these columns
-    of the new one are greater, and else leaves it. `expires_by`: a column of instants; a row goes once a later message
-    of its org was stored at that time or after it. `in_key_order`: rows mostly come in the order of the key, so they
-    are not sorted before they are written.
+    event's id: such rows are only inserted. `newest_by`: `upsert` replaces the whole row if these columns of the new
+    one are greater, and else leaves it. `expires_by`: a column of instants; a row goes once a later message of its org
+    was stored at that time or after it. `in_key_order`: rows mostly come in the order of the key, so they are not
+    sorted before they are written.
     The name is the class's in snake case unless another is given. `DefinitionError` says what cannot be.
     """
 
@@ -179,6 +179,8 @@ def _check_expiry(spec: TableSpec, row: str, columns: Mapping[str, Column]) -> N
     column = columns[spec.expires_by]
     if column.kind is not Kind.INSTANT:
         raise DefinitionError(f"{row}.{column.name}", "the column that a row expires by is an Instant")
-    # When a merged row expires must be known without the row in the table.
+    # Whether a row is still there, and when a merged one expires, must be known without the row in the table.
+    if not spec.key_of_org:
+        raise DefinitionError(row, "a row that expires has no global key: one org's time is not another's")
     if column.merge is not Merge.REPLACE or spec.newest_by:
         raise DefinitionError(f"{row}.{column.name}", "upsert must replace the column that a row expires by")

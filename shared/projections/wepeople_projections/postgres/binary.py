@@ -18,6 +18,8 @@ TRAILER = b"\xff\xff"
 NULL = b"\xff\xff\xff\xff"
 EPOCH_US = 946_684_800_000_000
 """2000-01-01, where Postgres begins to count, in microseconds since 1970."""
+BOOLEANS = {True: 1, False: 0}
+"""What else Python takes for true or false is no boolean: None least of all."""
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 EPOCH_DAY = EPOCH.toordinal()
 MICROSECOND = timedelta(microseconds=1)
@@ -33,8 +35,7 @@ sized_int16 = struct.Struct("!ih").pack
 sized_int32 = struct.Struct("!ii").pack
 sized_int64 = struct.Struct("!iq").pack
 sized_float64 = struct.Struct("!id").pack
-sized_bool = struct.Struct("!i?").pack
-sized_jsonb = struct.Struct("!iB").pack
+sized_byte = struct.Struct("!iB").pack
 _array_head = struct.Struct("!iiiiii").pack
 _dump_decimal = DecimalBinaryDumper(Decimal).dump
 
@@ -52,12 +53,14 @@ def raw(value: bytes) -> bytes:
 
 def jsonb(value: bytes) -> bytes:
     """JSON text for a jsonb, after the format's version."""
-    return sized_jsonb(len(value) + 1, 1) + value
+    return sized_byte(len(value) + 1, 1) + value
 
 
 def text_array(values: Sequence[str]) -> bytes:
-    """A text[] of one dimension."""
-    if not values:
+    """A text[] of one dimension; `TypeError` for a text, which is a sequence of texts too."""
+    if isinstance(values, str):
+        raise TypeError("a text is no list of texts")
+    if len(values) == 0:
         return _EMPTY_ARRAY
     elements = b"".join(map(text, values))
     return _array_head(20 + len(elements), 1, 0, _TEXT_OID, len(values), 1) + elements
@@ -82,7 +85,7 @@ ENCODERS: Mapping[Kind, Callable[[Any], bytes]] = {
     Kind.SMALL_INTEGER: lambda value: sized_int16(2, value),
     Kind.DECIMAL: numeric,
     Kind.FLOAT: lambda value: sized_float64(8, value),
-    Kind.BOOLEAN: lambda value: sized_bool(1, value),
+    Kind.BOOLEAN: lambda value: sized_byte(1, BOOLEANS[value]),
     Kind.DATE: lambda value: sized_int32(4, day(value)),
     Kind.DATETIME: lambda value: sized_int64(8, (value - EPOCH) // MICROSECOND),
     Kind.INSTANT: lambda value: sized_int64(8, value - EPOCH_US),
@@ -94,5 +97,7 @@ ENCODERS: Mapping[Kind, Callable[[Any], bytes]] = {
 
 
 def day(value: date) -> int:
-    """A date as Postgres counts it."""
+    """A date as Postgres counts it; `TypeError` for a datetime, whose time would be lost."""
+    if isinstance(value, datetime):
+        raise TypeError("a datetime is no date")
     return value.toordinal() - EPOCH_DAY

@@ -18,13 +18,13 @@ from wepeople_projections.postgres import binary
 from wepeople_projections.table import Row, TableSpec
 
 _SAMPLE = 32
-_REFUSALS = (struct.error, TypeError, AttributeError, ValueError, OverflowError)
+_REFUSALS = (struct.error, TypeError, AttributeError, ValueError, OverflowError, KeyError)
 
 _FIXED = {
     Kind.INTEGER: ("iq", "8, {0}"),
     Kind.SMALL_INTEGER: ("ih", "2, {0}"),
     Kind.FLOAT: ("id", "8, {0}"),
-    Kind.BOOLEAN: ("i?", "1, {0}"),
+    Kind.BOOLEAN: ("iB", "1, BOOLEANS[{0}]"),
     Kind.DATE: ("ii", "4, day({0})"),
     Kind.DATETIME: ("iq", "8, ({0} - EPOCH) // MICROSECOND"),
     Kind.INSTANT: ("iq", "8, {0} - EPOCH_US"),
@@ -150,7 +150,7 @@ def _alone(n: int, column: Column, habit: Habit, jsonb_or_null: bool) -> tuple[l
     if column.kind in (Kind.TEXTS, Kind.DECIMAL) or _nulled(column, jsonb_or_null):
         return [], [f"encode_{n}({value})"]
     lines = [f"value_{n} = {value}{'.encode()' if column.kind is Kind.TEXT and not column.optional else ''}"]
-    items = ["sized_jsonb", f"(len(value_{n}) + 1, 1)"] if column.kind is Kind.JSONB else ["int32", f"(len(value_{n}))"]
+    items = ["sized_byte", f"(len(value_{n}) + 1, 1)"] if column.kind is Kind.JSONB else ["int32", f"(len(value_{n}))"]
     size = "".join(items)
     if not column.optional:
         return lines, [size, f"value_{n}"]

@@ -74,12 +74,8 @@ def _insert(table: str, spec: TableSpec, on_conflict: str) -> str:
     )
 
 
-def _values(spec: TableSpec) -> list[Column]:
-    return [column for column in spec.columns if column.name not in spec.key]
-
-
 def _merge_clause(spec: TableSpec) -> str:
-    changing = [column for column in _values(spec) if column.merge is not Merge.FIRST]
+    changing = [column for column in spec.values if column.merge is not Merge.FIRST]
     if not changing:
         return "DO NOTHING"
     update = "DO UPDATE SET " + ", ".join(f"{quoted(column.name)} = {_merged(column)}" for column in changing)
@@ -90,7 +86,7 @@ def _merge_clause(spec: TableSpec) -> str:
 
 
 def _add_clause(spec: TableSpec) -> str:
-    summed = ", ".join(f"{quoted(c.name)} = there.{quoted(c.name)} + excluded.{quoted(c.name)}" for c in _values(spec))
+    summed = ", ".join(f"{quoted(c.name)} = there.{quoted(c.name)} + excluded.{quoted(c.name)}" for c in spec.values)
     return f"DO UPDATE SET {summed}" if summed else "DO NOTHING"
 
 
@@ -103,8 +99,7 @@ def _merged(column: Column) -> str:
         case Merge.SUM:
             return f"{there} + {new}"
         case Merge.LEAST | Merge.GREATEST:
-            by_code_point = ' COLLATE "C"' if column.kind is Kind.RAW_TEXT else ""
-            return f"{column.merge.name}({there}{by_code_point}, {new})"
+            return f"{column.merge.name}({there}, {new})"
         case Merge.UNITED:
             return _UNITED.format(there=there, new=new)
     return new

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from statistics import median
 
 import msgspec
 from psycopg import AsyncConnection
@@ -77,19 +78,25 @@ class Course:
 
     async def sizes(self) -> list[Finding]:
         """The built-in read models from the start of the stream, to further and further ends."""
-        rates: list[float] = []
-        findings: list[Finding] = []
+        rates: list[list[float]] = []
         peak = 0
         for events in self.plan.replay_events:
-            self.tell(f"replay, built-in read models: {events:,} events")
-            result = await self._replay("live", self.backlog.end_of(events))
-            rates.append(events / result.seconds)
-            peak = max(peak, result.peak_bytes)
-            findings.append(figure(SUBJECT, f"built-in read models, {events:,} events", "events/s", [rates[-1]]))
-        words = f"{self.plan.replay_events[-1]:,} events a second, against {self.plan.replay_events[0]:,}"
+            # What is over in a second is measured more often than what takes minutes.
+            rounds = self.plan.replay_rounds if events == self.plan.replay_events[0] else 1
+            rates.append([])
+            for turn in range(1, rounds + 1):
+                self.tell(f"replay, built-in read models, {events:,} events: round {turn} of {rounds}")
+                result = await self._replay("live", self.backlog.end_of(events))
+                rates[-1].append(events / result.seconds)
+                peak = max(peak, result.peak_bytes)
+        shortest, longest = self.plan.replay_events[0], self.plan.replay_events[-1]
+        words = f"built-in read models: {longest:,} events, against {shortest:,}"
         return [
-            *findings,
-            comparison(SUBJECT, words, "events/s", ours=rates[-1:], limit=rates[:1], bound=LINEAR_BOUND),
+            comparison(SUBJECT, words, "events/s", ours=rates[-1], limit=[median(rates[0])], bound=LINEAR_BOUND),
+            *(
+                figure(SUBJECT, f"built-in read models, {events:,} events", "events/s", of_size)
+                for events, of_size in zip(self.plan.replay_events, rates, strict=True)
+            ),
             figure(SUBJECT, "memory of the process at its most", "MiB", [peak / _MEGABYTE], MEMORY_BOUND),
         ]
 

@@ -138,7 +138,7 @@ async def test_processes_that_are_killed_at_any_time_make_the_same_tables(ground
 async def test_a_longer_history_is_built_the_same_whatever_is_killed(
     ground: Ground, tmp_path: Path, projection: type[Tally]
 ) -> None:
-    await ground.store(*random_history(12, 1_000, poison=(POISON, UNFIT)))
+    await ground.store(*random_history(12, 600, poison=(POISON, UNFIT)))
     builds = Builds(ground, tmp_path, projection)
 
     await builds.here()

@@ -14,7 +14,7 @@ from tests.support.stored import envelope, founded, imported, raw, store_bytes
 from tests.support.tally import POISON, UNFIT, Arrival, OrderedTally, Tally
 from wepeople_contracts.envelope import AcceptedRow, Envelope
 from wepeople_contracts.ids import client_event_id
-from wepeople_contracts.subjects import PARTITIONS, ingest_subject
+from wepeople_contracts.subjects import PARTITIONS, ingest_subject, partition_of
 from wepeople_projections import Event, Operation, Projection, insert, on_event
 from wepeople_projections.projection import define
 from wepeople_projections.running.job import Job
@@ -133,6 +133,22 @@ async def test_metadata_that_jsonb_cannot_hold_is_null_there_and_parks_nothing(g
     assert [row["no"] for row in rows] == [False, True, False]
     assert rows[1]["raw"] == '{"n": "\\u0000"}'
     assert await parked(ground) == []
+
+
+async def test_metadata_that_jsonb_cannot_hold_in_every_request_costs_no_batch_its_place(ground: Ground) -> None:
+    tally, commits = await ground.create(Tally), Commits()
+    row = {"eventType": "x", "category": "code", "actor": {"externalId": "w1"}}
+    unfit = [raw(row | {"metadata": metadata}) for metadata in ({"n": "\0"}, {"n": 1}, {"n": "\ud83d\ude00"})]
+    unfit += [raw(row)[:-1] + b', "metadata": {"n": 1e999999}}']
+    last = await ground.store(founded(ORG), *(envelope(ORG, unfit) for _ in range(30)))
+
+    until = dict.fromkeys(range(PARTITIONS), last)
+    await ground.engine(tally, commits=commits, until=until, gives_way=False).run()
+
+    rows = await ground.rows("SELECT metadata IS NULL AS no, count(*) FROM tally_v1.seen GROUP BY 1 ORDER BY 1")
+    assert [(row["no"], row["count"]) for row in rows] == [(False, 60), (True, 60)]
+    told = [told for told in commits.told if told[0] == partition_of(ORG)]
+    assert len(told) <= 4, "begun once, and written in as many batches as it came in"
 
 
 async def test_a_message_that_cannot_be_read_is_parked_whole(ground: Ground) -> None:

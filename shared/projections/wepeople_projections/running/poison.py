@@ -16,6 +16,7 @@ from wepeople_projections.fold import Fold
 from wepeople_projections.memory import Memory, Place
 from wepeople_projections.parked import Parked
 from wepeople_projections.position import Position
+from wepeople_projections.postgres.unfit import leave_out_unfit
 from wepeople_projections.postgres.write import refused, write_changes
 from wepeople_projections.running.checkpoint import Checkpoint
 from wepeople_projections.running.job import Job
@@ -78,6 +79,20 @@ async def write(job: Job, checkpoint: Checkpoint, batch: Prepared) -> None:
         if len(batch.messages) > 1:
             raise Refused(len(batch.messages)) from found
         raise found
+    refusal = await _write_or_refuse(job, checkpoint, batch)
+    if refusal is not None:
+        async with job.pool.connection() as connection:
+            is_changed = await leave_out_unfit(connection, batch.changes)
+        if is_changed:
+            refusal = await _write_or_refuse(job, checkpoint, batch)
+    if refusal is not None:
+        if len(batch.messages) == 1:
+            await _write_in_parts(job, checkpoint, batch)
+        raise Refused(len(batch.messages)) from refusal
+
+
+async def _write_or_refuse(job: Job, checkpoint: Checkpoint, batch: Prepared) -> Exception | None:
+    """Write all of a batch, or nothing of it; why it was refused, if it was."""
     try:
         async with job.pool.connection() as connection:
             await advance(connection, checkpoint, batch)
@@ -85,9 +100,8 @@ async def write(job: Job, checkpoint: Checkpoint, batch: Prepared) -> None:
     except (psycopg.Error, OperationError) as error:
         if not refused(error):
             raise
-        if len(batch.messages) == 1:
-            await _write_in_parts(job, checkpoint, batch)
-        raise Refused(len(batch.messages)) from error
+        return error
+    return None
 
 
 def log_parked(job: Job, parked: Sequence[Parked]) -> None:
@@ -145,15 +159,13 @@ async def write_or_refuse(connection: AsyncConnection[Any], schema: str, changes
     """Write a part within the caller's transaction, if need be without the JSONB that Postgres cannot hold; why it was
     refused, if it was.
     """
-    refusal: Exception | None = None
-    for jsonb_or_null in (False, True):
-        try:
-            async with connection.transaction():
-                await write_changes(connection, schema, changes, jsonb_or_null=jsonb_or_null)
-        except (psycopg.Error, OperationError) as error:
-            if not refused(error):
-                raise
-            refusal = refusal or error
-        else:
-            return None
-    return refusal
+    try:
+        async with connection.transaction():
+            await write_changes(connection, schema, changes)
+    except (psycopg.Error, OperationError) as error:
+        if not refused(error):
+            raise
+        if await leave_out_unfit(connection, changes):
+            return await write_or_refuse(connection, schema, changes)
+        return error
+    return None

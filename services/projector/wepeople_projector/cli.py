@@ -1,4 +1,4 @@
-"""`wepeople worker|timeline|snapshots|status|rejects|request`: what operators type.
+"""`wepeople worker|timeline|snapshots|status|rejects|request|prove`: what operators type.
 
 What each does is in a module of its own, loaded late, so that `--help` comes at once.
 """
@@ -94,6 +94,20 @@ def status(as_json: Json = False) -> None:
     from wepeople_projector import commands  # noqa: PLC0415
 
     commands.show_status(as_json)
+
+
+def prove(as_json: Json = False) -> None:
+    """Prove the running system against its stream, and print a certificate.
+
+    All read models are built again beside the live ones, from the first message, and compared by hash in every column;
+    each org's events and its month are counted besides. Nothing is changed, and whoever reads or sends notices
+    nothing. Exit code 1 with the first difference, if there is one.
+
+    Example: `wepeople prove --json`
+    """
+    from wepeople_projector import prove as work  # noqa: PLC0415
+
+    work.prove_system(as_json)
 
 
 def request(request_id: RequestArgument, as_json: Json = False) -> None:

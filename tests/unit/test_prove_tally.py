@@ -1,0 +1,64 @@
+"""What the stream says there must be of events and charges, counted by a fold that shares nothing with the others."""
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.histories import Message, event, histories, named, project, stored
+from tests.support.stored import envelope, founded
+from wepeople_chassis.stream import StoredMessage
+from wepeople_contracts.envelope import Charge, Envelope
+from wepeople_contracts.subjects import partition_of
+from wepeople_projector.tally import Tally
+
+EVERYTHING = dict.fromkeys(range(16), 10**9)
+
+
+def tallied(history: list[Message], positions: dict[int, int], *aside: tuple[int, int]) -> Tally:
+    tally = Tally(positions, aside)
+    for message in stored(history):
+        tally.count(message)
+    return tally
+
+
+@given(histories)
+def test_it_counts_the_events_that_the_timeline_has(history: list[Message]) -> None:
+    tally = tallied(history, EVERYTHING)
+    assert sum(org.events for org in tally.orgs.values()) == len(project(stored(history)).events)
+
+
+@given(histories, st.integers(0, 14))
+def test_events_count_up_to_each_partitions_position(history: list[Message], position: int) -> None:
+    tally = tallied(history, {partition_of("org_a"): position})
+    before = [m for m in history[:position] if isinstance(m, Envelope) and m.org_id == "org_a" and m.kind == "events"]
+    assert tally.orgs["org_a"].accepted == sum(len(request.accepted) for request in before)
+
+
+def request(*names: str | None, period: str = "2026-04") -> Envelope:
+    made = named(envelope("org_a", [event({"email": "m1@x"}) for _ in names]), names, [False] * len(names))
+    ids = [row.event_id for row in made.accepted if row.named]
+    return msgspec.structs.replace(made, charge=Charge(period, len(names), 1, ids))
+
+
+def test_a_row_that_was_put_aside_is_no_event_and_takes_no_name() -> None:
+    history: list[Message] = [founded("org_a"), request("n1", None), request("n1"), request("n1"), request(None, None)]
+    org = tallied(history, EVERYTHING, (2, 0), (5, -1)).orgs["org_a"]
+    assert (org.accepted, org.aside, org.repeated, org.events) == (6, 3, 1, 2)
+
+
+def test_a_named_event_is_charged_once_in_each_month() -> None:
+    history: list[Message] = [
+        founded("org_a"),
+        request("n1", "n2", None),
+        request("n1", None),
+        request("n1", period="2026-05"),
+    ]
+    assert tallied(history, {}).orgs["org_a"].months == {"2026-04": 4, "2026-05": 1}
+
+
+def test_what_is_no_envelope_counts_for_nobody() -> None:
+    tally = Tally(EVERYTHING, ())
+    subject = f"ingest.{partition_of('org_a')}.org_a.app_1.events"
+    assert tally.count(StoredMessage(1, subject, "id", 0, b"garbage")) is None
+    assert tally.count(StoredMessage(2, "ingest.odd", "id", 0, b"")) is None
+    assert not tally.orgs

@@ -134,23 +134,27 @@ class Layer:
         is_sure = check(row)
         if not is_sure and (problem := problem_of_row(self.spec, row)):
             raise OperationError(problem)
-        there = self.pending(key)
-        if there is None:
-            self._change(key, undo)
-            # A row that is known not to be there is as good as inserted.
-            holder = self.inserted if key in self.absent or key in self.deleted else own
-            self.absent.discard(key)
-        else:
-            holder = self.inserted if key in self.inserted else own
-            if key not in holder:
-                holder = self.upserted
-                if not self.rules.sums_after_upsert:
-                    return False
-            if not (is_sure and self._is_sure(key, there)):
+        there, holder = own.get(key), own
+        if there is not None:
+            if not (is_sure and key not in self._doubtful):
                 return False
-            row = merge(there, row)
+            undo.append(partial(own.__setitem__, key, there))
+        else:
+            there = self.pending(key)
+            if there is not None:
+                holder = self.inserted if key in self.inserted else self.upserted
+                if holder is self.upserted and not self.rules.sums_after_upsert:
+                    return False
+                if not (is_sure and self._is_sure(key, there)):
+                    return False
+            elif key in self.absent or key in self.deleted:
+                # A row that is known not to be there is as good as inserted.
+                holder = self.inserted
             self._change(key, undo)
+            self.absent.discard(key)
             self.added.pop(key, None)
+        if there is not None:
+            row = merge(there, row)
             is_sure = not self.rules.can_outgrow or check(row)
         if not is_sure and key not in self._doubtful:
             self._doubtful.add(key)
@@ -170,7 +174,9 @@ class Layer:
             if at_us is None:
                 return
             if at_us.__class__ is not int:
-                raise OperationError(f"{self.spec.row.__name__}.{self.spec.expires_by} is {at_us!r}, not an instant")
+                raise OperationError(
+                    f"{self.spec.row.__name__}.{self.spec.expires_by} is {at_us!r}, but the column takes an int"
+                )
             heappush(self._due.setdefault(row.org_id, []), (at_us, next(self._pushed), key))
 
     def _drop(self, key: Key) -> None:

@@ -43,6 +43,24 @@ def test_messages_that_come_meanwhile_make_the_total_greater_and_take_nothing_aw
     assert (standing.messages, standing.total) == (6, 15)
 
 
+def test_what_came_after_the_end_does_not_make_more_of_what_is_left_before_it(clock: Clock) -> None:
+    meter = Meter(clock)
+    meter.found(0, 10)
+    meter.at_most(0, 25)
+    meter.at_most(0, 8)
+    standing = meter.standing()
+    assert (standing.messages, standing.total) == (2, 10)
+
+
+def test_at_the_end_the_streams_own_count_is_what_was_done(clock: Clock) -> None:
+    meter = Meter(clock)
+    meter.found(0, 10)
+    meter.found(0, 0)
+    meter.counted(12)
+    standing = meter.standing()
+    assert (standing.messages, standing.total) == (12, 12)
+
+
 def test_the_rate_is_that_of_the_last_ten_seconds(clock: Clock) -> None:
     meter = Meter(clock)
     meter.found(0, 1_000)

@@ -51,6 +51,10 @@ class Meter:
         self._messages += max(self._left.get(partition, left) - left, 0)
         self._left[partition] = left
 
+    def at_most(self, partition: int, left: int) -> None:
+        """No more than so many messages of a partition are left."""
+        self.found(partition, min(left, self._left.get(partition, left)))
+
     def counted(self, messages: int) -> None:
         """So many messages were worked off in all, as the stream itself has counted them."""
         self._messages = messages

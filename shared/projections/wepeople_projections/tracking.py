@@ -18,7 +18,7 @@ from wepeople_projections.selection import Selection
 
 LOOK_SECONDS = 1.0
 SILENT_SECONDS = 3.0
-"""A partition of which nothing was heard for so long is worked by another process, or by none: it is counted anew."""
+"""A partition of which nothing certain was heard for so long is counted anew: another process may be at work on it."""
 
 
 class Tracker:
@@ -42,14 +42,21 @@ class Tracker:
         self._start: dict[int, int] = {}
         self._rows: int | None = None
         self._beyond: dict[int, int] = {}
-        self._heard: dict[int, float] = {}
+        self._known_at: dict[int, float] = {}
         self._counted: dict[int, int] = {}
 
     async def committed(self, partition: int, position: Position, rows: int, pending: int) -> None:
-        """Note what is left of a partition. Nothing written and nothing left says nothing: it may only begin."""
-        if rows or pending:
-            self._heard[partition] = time.monotonic()
-            self.meter.found(partition, max(pending - self._beyond.get(partition, 0), 0))
+        """Note what is left of a partition. Nothing written and nothing left says nothing: it may only begin.
+
+        Where there is an end, what is pending has also what came after it since it was counted.
+        """
+        if not rows and not pending:
+            return
+        if partition in self._beyond:
+            self.meter.at_most(partition, max(pending - self._beyond[partition], 0))
+        else:
+            self._known_at[partition] = time.monotonic()
+            self.meter.found(partition, pending)
 
     async def begin(self) -> None:
         """Count what there is to do."""
@@ -81,14 +88,17 @@ class Tracker:
             return
 
     async def end(self) -> None:
-        """Count what was done, exactly: what came into the stream meanwhile was not in anybody's count."""
+        """Count what was done and is left, exactly: what came into the stream meanwhile was not in every count."""
         await self.look()
         try:
             async with self._pool.connection() as connection:
                 end = await positions_of(connection, self._schema)
             done = await count_messages(self._connection, stretches(self._start, self._selection, end))
+            left = await count_messages(self._connection, stretches(end, self._selection, self._until))
         except (psycopg.Error, *BROKER_DOWN):
             return
+        for partition, count in left.items():
+            self.meter.found(partition, count)
         self.meter.counted(sum(done.values()))
 
     async def _look(self) -> None:
@@ -101,9 +111,10 @@ class Tracker:
         silent = {
             partition: sequence
             for partition, sequence in sequences(found).items()
-            if self._heard.get(partition, 0.0) < lately and self._counted.get(partition) != sequence
+            if self._known_at.get(partition, 0.0) < lately and self._counted.get(partition) != sequence
         }
         counts = await count_messages(self._connection, stretches(silent, self._selection, self._until))
         for partition, left in counts.items():
             self.meter.found(partition, left)
         self._counted |= silent
+        self._known_at |= dict.fromkeys(silent, time.monotonic())

@@ -2,8 +2,11 @@
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.support.histories import projected, rows_of
+from tests.support.folding import build, rows_of
+from tests.support.histories import Message, histories, stored
 from tests.support.stored import RECEIVED_AT_US, data_of, envelope, founded, id_of, imported, raw, subject_of
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.directory import DirectoryFact
@@ -11,12 +14,15 @@ from wepeople_contracts.envelope import ENVELOPE_VERSION, Envelope, encode
 from wepeople_contracts.ids import worker_id
 from wepeople_contracts.subjects import ingest_subject, partition_of
 from wepeople_projections.parked import WHOLE_MESSAGE
+from wepeople_projections.projection import define
 from wepeople_projections.tables import MemoryTables
+from wepeople_projector.models.live import Live
 from wepeople_projector.models.requests import StoredRequest
 from wepeople_projector.models.timeline import TimelineEvent
 from wepeople_projector.models.workers import Worker
 
 ORG = "org_a"
+LIVE = define(Live)
 EVENT = {"eventType": "deploy.shipped", "category": "code", "actor": {"externalId": "eng-17"}}
 
 
@@ -26,7 +32,7 @@ def message(content: Envelope | DirectoryFact, sequence: int = 1) -> StoredMessa
 
 def project(*messages: StoredMessage) -> MemoryTables:
     """The tables after one batch of these messages."""
-    return projected(messages, [len(messages)]).tables
+    return build(LIVE, messages, [len(messages)])
 
 
 def test_a_row_becomes_an_event_of_its_worker_with_its_metadata_untouched() -> None:
@@ -149,3 +155,10 @@ def test_one_bad_row_is_parked_and_harms_no_other() -> None:
 def test_a_row_without_metadata_and_duration_has_none() -> None:
     [event] = rows_of(project(message(founded(ORG)), message(envelope(ORG, [raw(EVENT)]), 2)), TimelineEvent)
     assert (event.metadata, event.metadata_raw, event.duration) == (None, None, None)
+
+
+@given(histories, st.lists(st.integers(1, 5), max_size=12), st.booleans())
+def test_any_batching_gives_the_same_tables(history: list[Message], sizes: list[int], restarts: bool) -> None:
+    made, whole = build(LIVE, stored(history), sizes, restarts=restarts), build(LIVE, stored(history), [len(history)])
+    for spec in LIVE.tables:
+        assert made.rows(spec) == whole.rows(spec)

@@ -8,14 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.histories import Projected, projected, rows_of, stored
+from tests.support.folding import build, rows_of, stored
 from tests.support.stored import envelope, founded
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.envelope import RejectedRow
+from wepeople_projections.projection import define
+from wepeople_projections.tables import MemoryTables
+from wepeople_projector.models.live import Live
 from wepeople_projector.models.rejects import KEPT_US
 from wepeople_projector.models.rejects import RejectedRow as Kept
 
 DAY_US = 86_400_000_000
+LIVE = define(Live)
 
 
 def history(stored_at_us: Sequence[int], *raws: bytes, message: str = "Mend it.") -> list[StoredMessage]:
@@ -25,17 +29,17 @@ def history(stored_at_us: Sequence[int], *raws: bytes, message: str = "Mend it."
     moments = (0, *stored_at_us)
     return [
         replace(one, stored_at_ns=at_us * 1000)
-        for one, at_us in zip(stored([founded("org"), *requests]), moments, strict=True)
+        for one, at_us in zip(stored(founded("org"), *requests), moments, strict=True)
     ]
 
 
-def kept(made: Projected) -> list[Kept]:
-    return sorted(rows_of(made.tables, Kept), key=lambda row: (row.sequence, row.row_index))
+def kept(made: MemoryTables) -> list[Kept]:
+    return sorted(rows_of(made, Kept), key=lambda row: (row.sequence, row.row_index))
 
 
 def kept_of(stored_at_us: Sequence[int], batches: Sequence[int]) -> list[int]:
     """The numbers of the requests whose rejected row is there in the end."""
-    return [row.sequence - 2 for row in kept(projected(history(stored_at_us), batches))]
+    return [row.sequence - 2 for row in kept(build(LIVE, history(stored_at_us), batches))]
 
 
 def test_a_row_is_kept_for_fourteen_days_of_the_stream_and_not_longer() -> None:
@@ -57,13 +61,13 @@ def test_any_batching_keeps_the_same_rows_even_where_the_clock_went_back(
 
 @pytest.mark.parametrize("raw", [b"\xff", b'"\0"'])
 def test_what_no_text_column_can_hold_is_parked(raw: bytes) -> None:
-    made = projected(history([0], raw, b'"\\ud83d \\u0000"'))
+    made = build(LIVE, history([0], raw, b'"\\ud83d \\u0000"'))
     assert [row.raw for row in kept(made)] == ['"\\ud83d \\u0000"']
-    [parked] = made.tables.parked
+    [parked] = made.parked
     assert (parked.message.sequence, parked.row_index) == (2, 0)
     assert "is not text" in parked.reason
 
 
 def test_a_reason_that_quotes_what_was_sent_is_kept_without_its_nul() -> None:
-    [row] = kept(projected(history([0], message="eventType '\0' is none.")))
+    [row] = kept(build(LIVE, history([0], message="eventType '\0' is none.")))
     assert row.message == "eventType '\N{REPLACEMENT CHARACTER}' is none."

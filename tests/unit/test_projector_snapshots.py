@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.histories import projected, rows_of, stored
+from tests.support.folding import build, rows_of, stored
 from tests.support.stored import RECEIVED_AT_US, envelope, founded, raw
+from wepeople_projections.projection import define
+from wepeople_projector.models.live import Live
 from wepeople_projector.models.snapshots import LatestSnapshot
 
 RECEIVED_AT = datetime(2026, 4, 19, 12, tzinfo=UTC)
@@ -21,7 +23,7 @@ def snapshot(timestamp: datetime | None, metrics: bytes = b"{}") -> bytes:
 def latest(*rows: bytes, sizes: tuple[int, ...] = ()) -> LatestSnapshot:
     """What stays of snapshots that came in this order."""
     requests = [envelope("org", [row], kind="snapshot", received_at_us=RECEIVED_AT_US) for row in rows]
-    [found] = rows_of(projected(stored([founded("org"), *requests]), sizes).tables, LatestSnapshot)
+    [found] = rows_of(build(define(Live), stored(founded("org"), *requests), sizes), LatestSnapshot)
     return found
 
 

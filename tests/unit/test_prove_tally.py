@@ -4,11 +4,15 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.histories import Message, event, histories, named, project, stored
+from tests.support.folding import build, rows_of
+from tests.support.histories import Message, event, histories, named, stored
 from tests.support.stored import envelope, founded
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.envelope import Charge, Envelope
 from wepeople_contracts.subjects import partition_of
+from wepeople_projections.projection import define
+from wepeople_projector.models.live import Live
+from wepeople_projector.models.timeline import TimelineEvent
 from wepeople_projector.tally import Tally
 
 EVERYTHING = dict.fromkeys(range(16), 10**9)
@@ -24,7 +28,9 @@ def tallied(history: list[Message], positions: dict[int, int], *aside: tuple[int
 @given(histories)
 def test_it_counts_the_events_that_the_timeline_has(history: list[Message]) -> None:
     tally = tallied(history, EVERYTHING)
-    assert sum(org.events for org in tally.orgs.values()) == len(project(stored(history)).events)
+    assert sum(org.events for org in tally.orgs.values()) == len(
+        rows_of(build(define(Live), stored(history)), TimelineEvent)
+    )
 
 
 @given(histories, st.integers(0, 14))

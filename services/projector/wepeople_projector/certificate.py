@@ -26,8 +26,8 @@ class TableProof(BaseModel):
 
 
 class OrgProof(BaseModel):
-    """An org's events by count: of those `accepted` in the stream, `repeated` are kept out by an earlier one of the same
-    name and `aside` were parked or skipped; the rest is in the `timeline`.
+    """An org's events by count. Of those `accepted` in the stream, `repeated` are kept out by an earlier one of the
+    same name and `aside` were parked or skipped; the rest is in the `timeline`.
     """
 
     org_id: str

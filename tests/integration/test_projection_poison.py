@@ -138,8 +138,8 @@ async def test_metadata_that_jsonb_cannot_hold_is_null_there_and_parks_nothing(g
 async def test_metadata_that_jsonb_cannot_hold_in_every_request_costs_no_batch_its_place(ground: Ground) -> None:
     tally, commits = await ground.create(Tally), Commits()
     row = {"eventType": "x", "category": "code", "actor": {"externalId": "w1"}}
-    unfit = [raw(row | {"metadata": metadata}) for metadata in ({"n": "\0"}, {"n": 1}, {"n": "\ud83d\ude00"})]
-    unfit += [raw(row)[:-1] + b', "metadata": {"n": 1e999999}}']
+    sent = (rb'{"n": "\u0000"}', b'{"n": 1}', rb'{"n": "\ud83d\ude00"}', b'{"n": 1e999999}')
+    unfit = [raw(row)[:-1] + b', "metadata": ' + metadata + b"}" for metadata in sent]
     last = await ground.store(founded(ORG), *(envelope(ORG, unfit) for _ in range(30)))
 
     until = dict.fromkeys(range(PARTITIONS), last)

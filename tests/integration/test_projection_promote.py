@@ -9,7 +9,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from tests.support.analyst import DEPLOYS, Analyst, built, deploy
-from tests.support.fresh import Fresh
+from tests.support.fresh import Fresh, renew_stream
 from tests.support.read_models import eventually
 from tests.support.stored import envelope, founded, store
 from wepeople_chassis.broker import connect
@@ -228,6 +228,72 @@ async def test_a_rebuild_stops_on_poison_unless_it_is_told_to_park_it_and_keeps_
     assert rebuilt.code == 0, rebuilt.stderr
     decided = (await analyst.projection("parked", "list", "deploys", "--all", "--json")).json
     assert [(line["sequence"], line["status"]) for line in decided] == [(skipped, "skipped"), (poison, "parked")]
+
+
+async def test_a_rebuild_from_a_stream_that_was_made_anew_has_what_that_one_has(analyst: Analyst) -> None:
+    file = analyst.write()
+    await analyst.store(5)
+    async with analyst.running("run", file):
+        await analyst.counted(21)
+    await renew_stream(analyst.connection)
+    await store(analyst.connection, founded(analyst.org_id))
+    await analyst.store(1)
+    refused = await analyst.projection("run", file)
+    assert (refused.code, "rebuild" in refused.stderr) == (1, True)
+    rebuilt = await analyst.projection("rebuild", "deploys")
+    assert rebuilt.code == 0, rebuilt.stderr
+    assert sum((await analyst.deploys()).values()) == 3
+    async with analyst.running("run", file):
+        await analyst.store(1)
+        await analyst.counted(6)
+
+
+async def test_a_proof_that_was_interrupted_or_killed_leaves_nothing_that_stays(analyst: Analyst) -> None:
+    await analyst.store_much(2_000)
+    await built(analyst, [analyst.write()])
+    check = "SELECT to_regclass('deploys_v1_check.checkpoint') AS it"
+    async with analyst.running("verify", "deploys") as running:
+        await eventually(lambda: analyst.rows(check), lambda found: found[0]["it"] is not None)
+        interrupted = await running.interrupt()
+    assert interrupted.code == 130
+    assert "begins anew" in interrupted.stderr
+    assert await analyst.rows(check) == [{"it": None}]
+    async with analyst.running("verify", "deploys") as running:
+        await eventually(lambda: analyst.rows(check), lambda found: found[0]["it"] is not None)
+        running.freeze()
+        second = await analyst.projection("verify", "deploys")
+        assert (second.code, "Somebody else is verifying" in second.stderr) == (1, True)
+        await running.kill()
+    assert (await analyst.projection("verify", "deploys")).code == 0
+    assert await analyst.rows(check) == [{"it": None}]
+
+
+async def test_a_promotion_waits_for_a_reader_in_the_middle_of_something(analyst: Analyst) -> None:
+    await built(analyst, [analyst.write(), analyst.write(SECOND, "second.py")])
+    await promoted(analyst, 1)
+    assert (await analyst.projection("verify", "deploys", "2")).code == 0
+    async with await AsyncConnection.connect(analyst.fresh.dsn("operator")) as reader:
+        await reader.execute("SELECT * FROM deploys.per_service")
+        async with analyst.running("promote", "deploys", "2") as running:
+            waits = "SELECT FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock'"
+            await eventually(lambda: analyst.rows(waits), bool)
+            await eventually(lambda: analyst.rows(waits), lambda found: not found)
+            await reader.commit()
+            ended = await running.ended()
+    assert ended.code == 0, ended.stderr
+
+
+async def test_code_that_is_not_where_it_was_is_asked_for(analyst: Analyst) -> None:
+    file = analyst.write()
+    await built(analyst, [file])
+    moved = Path(file).rename(analyst.folder / "moved.py")
+    lost = await analyst.projection("verify", "deploys")
+    assert (lost.code, "Say by --file where it is" in lost.stderr) == (1, True)
+    assert (await analyst.projection("verify", "deploys", "--file", str(moved))).code == 0
+    analyst.write(SECOND)
+    other = await analyst.projection("verify", "deploys")
+    assert (other.code, "is deploys_v2 now, not deploys_v1" in other.stderr) == (1, True)
+    assert (await analyst.projection("promote", "deploys")).code == 0
 
 
 async def test_the_version_that_serves_is_not_dropped_by_mistake(analyst: Analyst) -> None:

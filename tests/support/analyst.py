@@ -52,6 +52,10 @@ class Running:
         self.process.send_signal(signal.SIGINT)
         return await self.ended()
 
+    def freeze(self) -> None:
+        """Let it stand still, as it is."""
+        self.process.send_signal(signal.SIGSTOP)
+
     async def kill(self) -> None:
         """kill -9."""
         if self.process.returncode is None:

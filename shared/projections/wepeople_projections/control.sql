@@ -1,9 +1,6 @@
 -- name: positions
 SELECT partition, stream_identity, sequence, message_sequence, rows FROM {schema}.checkpoint
 
--- name: wait_for_lock
-SET LOCAL lock_timeout = '1s'
-
 -- name: hold_still
 LOCK TABLE {schema}.checkpoint, {schema}.parked IN EXCLUSIVE MODE
 

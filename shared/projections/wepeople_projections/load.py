@@ -27,6 +27,10 @@ class LoadError(ProjectionError):
     """There is no such projection to be had; the text says what to do."""
 
 
+class NoFileError(LoadError):
+    """There is no file where the class should be."""
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A projection, where it comes from, and the SHA-256 of the code it is written in (not of what that imports)."""
@@ -45,7 +49,7 @@ def load_file(spec: str) -> Loaded:
     """The projection of `FILE[:Class]`; `LoadError` or `DefinitionError` say what is wrong with it."""
     path, class_name = _split(spec)
     if not path.is_file():
-        raise LoadError(f"There is no file {path}. `wepeople projection new NAME` writes one to begin with.")
+        raise NoFileError(f"There is no file {path}. `wepeople projection new NAME` writes one to begin with.")
     if path.suffix != ".py":
         raise LoadError(f"{path} is not a Python file: its name has to end in .py.")
     projection = _chosen(_import_file(path.resolve()), class_name, path)

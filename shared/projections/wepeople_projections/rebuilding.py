@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import msgspec
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
 
 from wepeople_chassis.stream import stream_state
 from wepeople_contracts.subjects import PARTITIONS
 from wepeople_projections.building import Workplace, build
-from wepeople_projections.control import Checkpoint, checkpoints, skipped_rows, statement
+from wepeople_projections.control import Checkpoint, checkpoints, skipped_rows, statement, wait_at_most
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.load import Loaded
 from wepeople_projections.naming import REBUILD, REPLACED
@@ -23,6 +24,7 @@ from wepeople_projections.swapping import put_in_place
 NEAR_SECONDS = 2.0
 """A round that was over so soon has left so little behind that the rest can be done while the old one stands still."""
 MAX_ROUNDS = 20
+DROP_SECONDS = 5.0
 
 
 class RebuildError(ProjectionError):
@@ -39,6 +41,7 @@ async def rebuild(place: Workplace, code: Loaded, schema: str, on_poison: OnPois
     async with place.pool.connection() as connection:
         about = await read_about(connection, schema)
         skipped = await skipped_rows(connection, schema)
+        await wait_at_most(connection, DROP_SECONDS)
         await drop_schema(connection, f"{schema}{REPLACED}")
         await _begin(connection, code, about, rebuilt)
     options = RunOptions(selection=about.selection, on_poison=on_poison, skipped=skipped)
@@ -61,8 +64,11 @@ async def rebuild(place: Workplace, code: Loaded, schema: str, on_poison: OnPois
         await bring(await checkpoints(connection, schema), None)
 
     await put_in_place(place.pool, about.name, schema, bring_the_rest)
+    with suppress(errors.LockNotAvailable):  # Somebody reads it yet; the next rebuild, or drop, takes it away.
+        async with place.pool.connection() as connection:
+            await wait_at_most(connection, DROP_SECONDS)
+            await drop_schema(connection, f"{schema}{REPLACED}")
     async with place.pool.connection() as connection:
-        await drop_schema(connection, f"{schema}{REPLACED}")
         return sum(line.rows for line in (await checkpoints(connection, schema)).values())
 
 

@@ -11,13 +11,15 @@ from typing import Any
 from psycopg import AsyncConnection, errors
 
 from wepeople_chassis.postgres import Pool
-from wepeople_projections.control import Checkpoint, checkpoints, statement
+from wepeople_projections.control import Checkpoint, checkpoints, statement, wait_at_most
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.naming import REBUILD, REPLACED
 from wepeople_projections.postgres.about import read_about
 from wepeople_projections.postgres.views import point_views, serve
 from wepeople_projections.running.ownership import session_connection
 
+LOCK_SECONDS = 1.0
+"""Readers that come now wait as long as the swap waits for those that were there before."""
 ATTEMPTS = 30
 PAUSE_SECONDS = 0.5
 CATCH_UP_SECONDS = 10.0
@@ -76,7 +78,7 @@ async def _patiently(pool: Pool, swap: Bring) -> None:
         for attempt in range(ATTEMPTS):
             try:
                 async with connection.transaction():
-                    await connection.execute(statement("wait_for_lock", ""))
+                    await wait_at_most(connection, LOCK_SECONDS)
                     await swap(connection)
                     return
             except (errors.LockNotAvailable, errors.DeadlockDetected) as error:

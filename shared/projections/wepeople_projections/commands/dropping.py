@@ -7,12 +7,15 @@ from psycopg import AsyncConnection
 from wepeople_chassis.operator import Operator
 from wepeople_projections.commands.session import command, connection, owner_dsn
 from wepeople_projections.commands.steering import told
-from wepeople_projections.commands.targets import Target, TargetError, find_target
+from wepeople_projections.commands.targets import Target, TargetError, busy, find_target
+from wepeople_projections.control import only_one, wait_at_most
 from wepeople_projections.naming import SCRATCH, split_version
 from wepeople_projections.postgres.about import schemas
 from wepeople_projections.postgres.ddl import drop_schema
 from wepeople_projections.postgres.views import drop_views
 from wepeople_projections.running.ownership import member_count
+
+LOCK_SECONDS = 10.0
 
 
 def drop_projection(name: str, version: int | None, serving: bool, as_json: bool) -> None:
@@ -23,7 +26,8 @@ def drop_projection(name: str, version: int | None, serving: bool, as_json: bool
             target = await find_target(owner, name, version)
             await _check_droppable(owner, target, serving)
             dropped = [schema for schema in await schemas(owner) if schema in _all_of(target.schema)]
-            async with owner.transaction():
+            async with only_one(owner, target.schema, busy(target)), owner.transaction():
+                await wait_at_most(owner, LOCK_SECONDS)
                 if target.serving:
                     await drop_views(owner, target.about.name)
                 for schema in dropped:

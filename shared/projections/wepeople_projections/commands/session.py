@@ -72,6 +72,10 @@ async def _explained(operator: Operator, work: Work) -> None:
         fail(_sentence(str(error)), 1)
     except StreamError as error:
         fail(_sentence(f"The stream cannot be read: {error}"), 1)
+    except psycopg.errors.LockNotAvailable:
+        fail("A long query or transaction reads these tables. Wait until it has ended, and run this again.", 1)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        fail(f"Tables are gone: {_first_line(error)}. Was this version dropped meanwhile?", 1)
     except (psycopg.OperationalError, PoolTimeout) as error:
         fail(f"Postgres does not answer: {_first_line(error)}. Is the system running?", 1)
     except psycopg.Error as error:

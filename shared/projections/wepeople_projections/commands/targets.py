@@ -7,7 +7,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from wepeople_projections.errors import ProjectionError
-from wepeople_projections.load import Loaded, load_file, load_source
+from wepeople_projections.load import Loaded, NoFileError, load_file, load_source
 from wepeople_projections.naming import SCRATCH, split_version
 from wepeople_projections.postgres.about import About, read_about, schemas
 from wepeople_projections.postgres.ddl import tables_sha256
@@ -64,9 +64,21 @@ def choose(found: Sequence[Target], name: str, version: int | None) -> Target:
     raise TargetError(f"{base} has several versions. Say which: {versions}.")
 
 
+def busy(target: Target) -> TargetError:
+    """What is said to somebody who comes second."""
+    return TargetError(f"Somebody else is verifying, rebuilding or promoting {target.schema}. Try again later.")
+
+
 def code_of(target: Target, file: str | None) -> Loaded:
     """The class that a version is built by; `TargetError` when it is of another version now, or has other tables."""
-    loaded = load_file(file) if file else load_source(target.about.source)
+    try:
+        loaded = load_file(file) if file else load_source(target.about.source)
+    except NoFileError as error:
+        if file:
+            raise
+        raise TargetError(
+            f"The code of {target.schema} was {target.about.source}, and is not there. Say by --file where it is."
+        ) from error
     definition, about = loaded.definition, target.about
     if (definition.name, definition.version) != (about.name, about.version):
         raise TargetError(

@@ -7,7 +7,7 @@ from wepeople_chassis.operator import Operator, fail
 from wepeople_projections.building import Workplace, workplace
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.steering import told
-from wepeople_projections.commands.targets import Target, TargetError, code_of, find_target
+from wepeople_projections.commands.targets import Target, busy, code_of, find_target
 from wepeople_projections.control import only_one
 from wepeople_projections.naming import split_version
 from wepeople_projections.proving import Proof, prove, remember
@@ -34,8 +34,7 @@ def verify_projection(name: str, version: int | None, file: str | None, as_json:
 @asynccontextmanager
 async def alone(place: Workplace, target: Target) -> AsyncIterator[None]:
     """Work on a version as the only one who verifies, rebuilds or promotes it; `TargetError` if somebody does."""
-    refused = TargetError(f"Somebody else is verifying, rebuilding or promoting {target.schema}. Try again later.")
-    async with session_connection(place.pool) as connection, only_one(connection, target.schema, refused):
+    async with session_connection(place.pool) as connection, only_one(connection, target.schema, busy(target)):
         yield
 
 

@@ -1,11 +1,11 @@
 """Who there is: workers with all that is known of them, and where identifiers disagreed."""
 
-from collections.abc import Iterator
 from typing import Annotated
 
 from msgspec import Meta
 
 from wepeople_projections import (
+    Emitted,
     First,
     Greatest,
     Identified,
@@ -20,6 +20,7 @@ from wepeople_projections import (
     table,
     upsert,
 )
+from wepeople_projections.identity import Conflicted
 
 
 @table(key=("worker_id",), name="workers")
@@ -76,32 +77,35 @@ class Workers(Projection):
     tables = (Worker, IdentityConflict)
 
     @on_identified()
-    def learn(self, seen: Identified) -> Iterator[Operation]:
+    def learn(self, seen: Identified) -> Emitted:
         """What a row or an import has taught about a worker."""
+        bound = seen.bound
         worker = Worker(
-            org_id=seen.org_id,
-            worker_id=seen.worker_id,
-            name=seen.imported_name or None,
-            emails=[identifier.value for identifier in seen.bound if identifier.kind == "email"],
-            external_ids=[identifier.value for identifier in seen.bound if identifier.kind == "externalId"],
-            connections=[] if seen.connection is None else [seen.connection],
-            in_directory=seen.imported_name is not None,
-            first_seen_at=seen.at_us,
+            seen.org_id,
+            seen.worker_id,
+            seen.imported_name or None,
+            [identifier.value for identifier in bound if identifier.kind == "email"],
+            [identifier.value for identifier in bound if identifier.kind == "externalId"],
+            [] if seen.connection is None else [seen.connection],
+            seen.imported_name is not None,
+            seen.at_us,
         )
         # Most workers are written once, when they are founded: an insert is the cheapest way.
-        yield insert(worker) if seen.founded else upsert(worker)
-        for conflict in seen.conflicts:
-            identifier = conflict.identifier
-            yield upsert(
-                IdentityConflict(
-                    org_id=seen.org_id,
-                    reason=conflict.reason,
-                    kind=identifier.kind,
-                    scope=identifier.scope,
-                    value=identifier.value,
-                    worker_id=conflict.worker_id,
-                    other_worker_id=conflict.other,
-                    sequence=seen.sequence,
-                    found_at=seen.at_us,
-                )
+        learnt = insert(worker) if seen.founded else upsert(worker)
+        return [learnt, *(self._recorded(seen, conflict) for conflict in seen.conflicts)] if seen.conflicts else learnt
+
+    def _recorded(self, seen: Identified, conflict: Conflicted) -> Operation:
+        identifier = conflict.identifier
+        return upsert(
+            IdentityConflict(
+                org_id=seen.org_id,
+                reason=conflict.reason,
+                kind=identifier.kind,
+                scope=identifier.scope,
+                value=identifier.value,
+                worker_id=conflict.worker_id,
+                other_worker_id=conflict.other,
+                sequence=seen.sequence,
+                found_at=seen.at_us,
             )
+        )

@@ -16,7 +16,7 @@ from wepeople_projections.columns import Column, Kind
 
 _JSONB_BYTES = 100_000
 _SHOWN_LENGTH = 60
-_INSTANTS = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
+INSTANTS = range(-62_135_596_800_000_000, 253_402_300_800_000_000)
 """The years 1 to 9999."""
 _INTEGERS = range(-(2**63), 2**63)
 _SMALL_INTEGERS = range(-(2**15), 2**15)
@@ -121,7 +121,7 @@ _TAKEN: Mapping[Kind, _Taken] = {
     Kind.DATE: _Taken("a date", lambda value: isinstance(value, date) and not isinstance(value, datetime)),
     Kind.DATETIME: _Taken("a datetime with a time zone", _is_datetime),
     Kind.INSTANT: _Taken(
-        "microseconds since 1970, of the years 1 to 9999", lambda value: type(value) is int and value in _INSTANTS
+        "microseconds since 1970, of the years 1 to 9999", lambda value: type(value) is int and value in INSTANTS
     ),
     Kind.BYTES: _Taken("bytes", lambda value: isinstance(value, bytes)),
     Kind.JSON: _Taken("JSON as bytes", is_json),

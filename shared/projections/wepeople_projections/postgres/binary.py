@@ -12,12 +12,14 @@ from typing import Any
 from psycopg.types.numeric import DecimalBinaryDumper
 
 from wepeople_projections.columns import Kind
+from wepeople_projections.taking import INSTANTS
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 NULL = b"\xff\xff\xff\xff"
 EPOCH_US = 946_684_800_000_000
 """2000-01-01, where Postgres begins to count, in microseconds since 1970."""
+FIRST_US, LAST_US = INSTANTS[0], INSTANTS[-1]
 BOOLEANS = {True: 1, False: 0}
 """What else Python takes for true or false is no boolean: None least of all."""
 EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -56,6 +58,16 @@ def jsonb(value: bytes) -> bytes:
     return sized_byte(len(value) + 1, 1) + value
 
 
+def beyond(us: int) -> int:
+    """Refuses an instant that Postgres has, but no `datetime`: most who read it could not."""
+    raise ValueError(f"{us} is no microsecond of the years 1 to 9999")
+
+
+def instant(us: int) -> bytes:
+    """A timestamptz, from microseconds since 1970."""
+    return sized_int64(8, (us if FIRST_US <= us <= LAST_US else beyond(us)) - EPOCH_US)
+
+
 def text_array(values: Sequence[str]) -> bytes:
     """A text[] of one dimension; `TypeError` for a text, which is a sequence of texts too."""
     if isinstance(values, str):
@@ -88,7 +100,7 @@ ENCODERS: Mapping[Kind, Callable[[Any], bytes]] = {
     Kind.BOOLEAN: lambda value: sized_byte(1, BOOLEANS[value]),
     Kind.DATE: lambda value: sized_int32(4, day(value)),
     Kind.DATETIME: lambda value: sized_int64(8, (value - EPOCH) // MICROSECOND),
-    Kind.INSTANT: lambda value: sized_int64(8, value - EPOCH_US),
+    Kind.INSTANT: instant,
     Kind.BYTES: raw,
     Kind.JSON: raw,
     Kind.JSONB: jsonb,

@@ -27,7 +27,7 @@ _FIXED = {
     Kind.BOOLEAN: ("iB", "1, BOOLEANS[{0}]"),
     Kind.DATE: ("ii", "4, day({0})"),
     Kind.DATETIME: ("iq", "8, ({0} - EPOCH) // MICROSECOND"),
-    Kind.INSTANT: ("iq", "8, {0} - EPOCH_US"),
+    Kind.INSTANT: ("iq", "8, (us if FIRST_US <= (us := {0}) <= LAST_US else beyond(us)) - EPOCH_US"),
 }
 """Kinds that have one size: how they are packed, and what is."""
 
@@ -49,9 +49,9 @@ class Encoder(NamedTuple):
     encode: Callable[[Sequence[Row]], bytes]
 
 
-def encoder(spec: TableSpec, rows: Sequence[Row], *, jsonb_or_null: bool = False) -> Encoder:
-    """The encoder for rows such as these; with `jsonb_or_null` it writes NULL into every `Jsonb | None`."""
-    return _compiled(spec, _habits(spec.columns, rows[:_SAMPLE]), jsonb_or_null)
+def encoder(spec: TableSpec, rows: Sequence[Row]) -> Encoder:
+    """The encoder for rows such as these."""
+    return _compiled(spec, _habits(spec.columns, rows[:_SAMPLE]))
 
 
 def _habits(columns: Sequence[Column], sample: Sequence[Row]) -> tuple[Habit, ...]:
@@ -78,12 +78,12 @@ def _few(column: Column, values: Sequence[Any]) -> bool:
 
 
 @lru_cache(maxsize=512)
-def _compiled(spec: TableSpec, habits: tuple[Habit, ...], jsonb_or_null: bool) -> Encoder:
+def _compiled(spec: TableSpec, habits: tuple[Habit, ...]) -> Encoder:
     same, fixed, others = _parted(spec.columns, habits)
     order = [*same, *fixed, *(column for column, _ in others)]
     numbered = {column: n for n, column in enumerate(order)}
     names: dict[str, Any] = {**vars(binary), "COLUMNS": binary.int16(len(order)), "Texts": _Texts}
-    names |= {f"encode_{n}": _optional(column, jsonb_or_null) for column, n in numbered.items()}
+    names |= {f"encode_{n}": _optional(column) for column, n in numbered.items()}
     names |= {f"pack_{numbered[c]}": struct.Struct(f"!{_FIXED[c.kind][0]}").pack for c, _ in others if c.kind in _FIXED}
     lines, items = ["start = COLUMNS"] if not same else [], ["start"]
     if same:
@@ -93,7 +93,7 @@ def _compiled(spec: TableSpec, habits: tuple[Habit, ...], jsonb_or_null: bool) -
         packed = ", ".join(_FIXED[column.kind][1].format(f"row.{column.name}") for column in fixed)
         items.append(f"pack({packed})")
     for column, habit in others:
-        more_lines, more_items = _alone(numbered[column], column, habit, jsonb_or_null)
+        more_lines, more_items = _alone(numbered[column], column, habit)
         lines += more_lines
         items += more_items
     text = "\n".join(
@@ -140,14 +140,14 @@ def _same_lines(same: list[tuple[int, Column]]) -> list[str]:
     ]
 
 
-def _alone(n: int, column: Column, habit: Habit, jsonb_or_null: bool) -> tuple[list[str], list[str]]:
+def _alone(n: int, column: Column, habit: Habit) -> tuple[list[str], list[str]]:
     """The lines that read a column, and the parts that it adds to a row."""
     value = f"row.{column.name}"
     if habit is Habit.FEW:
         return [], [f"texts_{n}[{value}]"]
     if column.kind in _FIXED:
         return [], [f"NULL if {value} is None else pack_{n}({_FIXED[column.kind][1].format(value)})"]
-    if column.kind in (Kind.TEXTS, Kind.DECIMAL) or _nulled(column, jsonb_or_null):
+    if column.kind in (Kind.TEXTS, Kind.DECIMAL):
         return [], [f"encode_{n}({value})"]
     lines = [f"value_{n} = {value}{'.encode()' if column.kind is Kind.TEXT and not column.optional else ''}"]
     items = ["sized_byte", f"(len(value_{n}) + 1, 1)"] if column.kind is Kind.JSONB else ["int32", f"(len(value_{n}))"]
@@ -160,17 +160,11 @@ def _alone(n: int, column: Column, habit: Habit, jsonb_or_null: bool) -> tuple[l
     return lines, [f"size_{n}", f"value_{n}"]
 
 
-def _optional(column: Column, jsonb_or_null: bool) -> Callable[[Any], bytes]:
+def _optional(column: Column) -> Callable[[Any], bytes]:
     encode = binary.ENCODERS[column.kind]
-    if _nulled(column, jsonb_or_null):
-        return lambda _: binary.NULL
     if column.optional:
         return lambda value: binary.NULL if value is None else encode(value)
     return encode
-
-
-def _nulled(column: Column, jsonb_or_null: bool) -> bool:
-    return jsonb_or_null and column.optional and column.kind is Kind.JSONB
 
 
 class _Texts(dict[str | None, bytes]):

@@ -29,9 +29,9 @@ def instant(us: int) -> str:
     return f"J{_EPOCH_JULIAN_DAY + days} {hour:02}:{minute:02}:{second:02}.{microseconds:06}+00"
 
 
-def as_json(columns: Sequence[Column], rows: Iterable[Sequence[Any]], *, jsonb_or_null: bool = False) -> str:
+def as_json(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> str:
     """The rows, each with a value for each column, as an array of objects; `OperationError` for what is no value."""
-    fields = [(column.name, _writer(column, jsonb_or_null)) for column in columns]
+    fields = [(column.name, _WRITERS.get(column.kind)) for column in columns]
     try:
         return msgspec.json.encode(
             [
@@ -69,9 +69,3 @@ _WRITERS: Mapping[Kind, Callable[[Any], Any]] = {
     Kind.JSON: lambda value: value.decode(),
     Kind.JSONB: lambda value: value.decode(),
 }
-
-
-def _writer(column: Column, jsonb_or_null: bool) -> Callable[[Any], Any] | None:
-    if jsonb_or_null and column.optional and column.kind is Kind.JSONB:
-        return lambda _: None
-    return _WRITERS.get(column.kind)

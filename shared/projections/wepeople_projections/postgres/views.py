@@ -9,6 +9,7 @@ from psycopg import AsyncConnection, errors, sql
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.naming import split_version
 from wepeople_projections.postgres.about import read_about, schemas
+from wepeople_projections.postgres.ddl import quoted
 
 _VIEWS = """
 SELECT c.relname
@@ -49,8 +50,8 @@ async def point_views(connection: AsyncConnection[Any], name: str, schema: str) 
     `ProjectionError` when views of somebody else stand on one that cannot be kept.
     """
     views = (await read_about(connection, schema)).views
-    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {name}")
-    await connection.execute(f"GRANT USAGE ON SCHEMA {name} TO wepeople_operator, wepeople_reader")
+    await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(name)}")
+    await connection.execute(f"GRANT USAGE ON SCHEMA {quoted(name)} TO wepeople_operator, wepeople_reader")
     for gone in await _views(connection, name) - views.keys():
         await _drop(connection, name, gone)
     for view, select in views.items():
@@ -62,7 +63,7 @@ async def drop_views(connection: AsyncConnection[Any], name: str) -> None:
     """Take a projection away from its readers: the views, and their schema unless something else is in it."""
     for view in await _views(connection, name):
         await _drop(connection, name, view)
-    await connection.execute(f"DROP SCHEMA IF EXISTS {name}")
+    await connection.execute(f"DROP SCHEMA IF EXISTS {quoted(name)}")
 
 
 async def _views(connection: AsyncConnection[Any], name: str) -> set[str]:
@@ -72,7 +73,7 @@ async def _views(connection: AsyncConnection[Any], name: str) -> set[str]:
 
 async def _point(connection: AsyncConnection[Any], name: str, view: str, select: str) -> None:
     """Replace a view, so that what stands on it stays; anew only where its columns are others."""
-    target = f'{name}."{view}"'
+    target = f"{quoted(name)}.{quoted(view)}"
     create = f"VIEW {target} WITH (security_invoker = true) AS {select}"
     try:
         async with connection.transaction():
@@ -85,7 +86,7 @@ async def _point(connection: AsyncConnection[Any], name: str, view: str, select:
 
 async def _drop(connection: AsyncConnection[Any], name: str, view: str) -> None:
     try:
-        await connection.execute(f'DROP VIEW {name}."{view}"')
+        await connection.execute(f"DROP VIEW {quoted(name)}.{quoted(view)}")
     except errors.DependentObjectsStillExist as error:
         detail = (error.diag.message_detail or str(error)).strip()
         raise ProjectionError(f"{name}.{view} cannot be replaced, because something stands on it: {detail}") from error

@@ -58,10 +58,8 @@ def will_pass(error: psycopg.Error) -> bool:
     return error.sqlstate.startswith(_PASSING)
 
 
-async def write_changes(
-    connection: AsyncConnection[Any], schema: str, changes: Changes, *, jsonb_or_null: bool = False
-) -> None:
-    """Write all of a batch into the schema; with `jsonb_or_null` every `Jsonb | None` of its rows becomes NULL.
+async def write_changes(connection: AsyncConnection[Any], schema: str, changes: Changes) -> None:
+    """Write all of a batch into the schema.
 
     What is `refused` may come as `psycopg.Error` or `OperationError`; the transaction is of no use after either.
     """
@@ -73,7 +71,7 @@ async def write_changes(
         if isinstance(layer, Sql):
             await _run(connection, schema, layer)
         else:
-            await _write_layer(connection, schema, layer, jsonb_or_null)
+            await _write_layer(connection, schema, layer)
     if changes.bound:
         bound = [BoundIdentifier(i.org_id, i.kind, i.scope, i.value, w) for i, w in sorted(changes.bound.items())]
         await _copy(connection, schema, BOUND, bound)
@@ -111,7 +109,7 @@ def _storable(words: str) -> str:
     return words.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
-async def _write_layer(connection: AsyncConnection[Any], schema: str, layer: Layer, jsonb_or_null: bool) -> None:
+async def _write_layer(connection: AsyncConnection[Any], schema: str, layer: Layer) -> None:
     """In the order that layer.py says."""
     spec, sql = layer.spec, statements(schema, layer.spec)
     if layer.expire:
@@ -126,22 +124,15 @@ async def _write_layer(connection: AsyncConnection[Any], schema: str, layer: Lay
     if layer.inserted:
         keys: Iterable[Key] = layer.inserted if spec.in_key_order else sorted(layer.inserted)
         rows = [layer.inserted[key] for key in keys]
-        await _copy(connection, schema, spec, rows, jsonb_or_null=jsonb_or_null)
+        await _copy(connection, schema, spec, rows)
     for statement, merged in ((sql.upsert, layer.upserted), (sql.add, layer.added)):
         if merged:
             values = (tuple(getattr(row, name) for name in spec.names) for row in merged.values())
-            await connection.execute(statement, [as_json(spec.columns, values, jsonb_or_null=jsonb_or_null)])
+            await connection.execute(statement, [as_json(spec.columns, values)])
 
 
-async def _copy(
-    connection: AsyncConnection[Any],
-    schema: str,
-    spec: TableSpec,
-    rows: Sequence[Row],
-    *,
-    jsonb_or_null: bool = False,
-) -> None:
-    columns, encode = encoder(spec, rows, jsonb_or_null=jsonb_or_null)
+async def _copy(connection: AsyncConnection[Any], schema: str, spec: TableSpec, rows: Sequence[Row]) -> None:
+    columns, encode = encoder(spec, rows)
     async with connection.cursor() as cursor, cursor.copy(copy_statement(schema, spec, columns)) as copy:
         await copy.write(HEADER)
         for start in range(0, len(rows), _COPIED_ROWS):

@@ -184,6 +184,19 @@ def test_an_operation_that_cannot_be_is_refused_and_with_it_all_of_its_row(opera
     assert _only(changes) == {"added": {KEY: _count(1)}}
 
 
+def test_what_has_grown_until_postgres_may_refuse_more_is_written_first() -> None:
+    assert len(_applied(add(_count(2**53)), add(_count(2**53))).layers) == 1
+    assert len(_applied(add(_count(2**53)), add(_count(2**53)), add(_count(-1))).layers) == 2
+
+
+def test_nothing_is_in_doubt_because_of_a_row_that_was_refused() -> None:
+    changes = Changes(SPECS)
+    with pytest.raises(OperationError):
+        changes.apply("acme", [add(_count(2**60)), insert(_count(1))])
+    changes.apply("acme", [add(_count(1)), add(_count(1))])
+    assert _only(changes) == {"added": {KEY: _count(2)}}
+
+
 def test_a_row_goes_when_a_later_message_of_its_org_is_stored_at_its_time() -> None:
     changes = Changes(SPECS)
     changes.pass_time("acme", 10)

@@ -24,6 +24,7 @@ BESIDE_BOUND = Bound(0.9)
 _SCHEMA = "bench_v1"
 _SERVICES = ("gateway", "auth", "quota", "projector")
 _LIMIT_SECONDS = 240.0
+_SETTLE_SECONDS = 1.0
 _MEGABYTE = 1024 * 1024
 _NO_OPS: tuple[tuple[What, str, int, Bound | None], ...] = (
     ("requests", "takes each request", -1, READING_BOUND),
@@ -128,11 +129,12 @@ class Course:
         await self.database.execute(f"DROP SCHEMA {_SCHEMA} CASCADE")
 
     async def _live(self) -> float:
-        """Events per second that the projector applies, for some seconds after its first commits."""
+        """Events per second that the projector applies, for some seconds, once it and who gives way to it know."""
         await empty_read_models(self.database)
         self.ground.system.services["projector"].start()
         try:
             await self._has_begun("live_v1")
+            await asyncio.sleep(_SETTLE_SECONDS)
             loop = asyncio.get_running_loop()
             started_at, before = loop.time(), await self._rows("live_v1")
             await asyncio.sleep(self.plan.beside_seconds)

@@ -109,6 +109,16 @@ async def test_nobody_rests_while_the_live_read_models_have_nothing_left() -> No
         assert not giving_way
 
 
+async def test_the_live_read_models_are_behind_until_each_partition_that_was_has_said_that_it_is_no_more() -> None:
+    pace = Pace()
+    for partition, pending in ((0, 3), (1, 1), (1, 0), (2, 0)):
+        pace.heard(Projected(partition=partition, sequence=1, pending=pending))
+    assert pace.busy
+
+    pace.heard(Projected(partition=0, sequence=9, pending=0))
+    assert not pace.busy
+
+
 async def test_what_is_taken_on_together_is_bounded_and_something_too_large_goes_alone() -> None:
     room = Room(100)
     await room.enter(60)

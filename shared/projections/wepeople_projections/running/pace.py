@@ -12,28 +12,32 @@ from wepeople_chassis.stream import quietly
 from wepeople_contracts.projection import Projected
 from wepeople_contracts.subjects import PROJECTED_ALL
 
-BUSY_SECONDS = 1.0
+FORGET_SECONDS = 10.0
+"""So long a partition counts as behind after it said so: a loaded machine has seconds between commits, and a projector
+that was killed says nothing more.
+"""
 REST_PER_WORK = 19.0
 MAX_REST_SECONDS = 2.0
 """So that nobody waits for long once the live read models have nothing to do; small batches keep the share."""
 
 
 class Pace:
-    """One process's. `busy` is whether the live read models were behind within the last second."""
+    """One process's."""
 
     def __init__(self) -> None:
-        self._busy_until = 0.0
+        self._behind_until: dict[int, float] = {}
         self._turn = asyncio.Lock()
 
     @property
     def busy(self) -> bool:
-        """Whether to give way now."""
-        return asyncio.get_running_loop().time() < self._busy_until
+        """Whether to give way now: some partition of the live read models was behind at its last commit."""
+        now = asyncio.get_running_loop().time()
+        return any(now < until for until in self._behind_until.values())
 
     def heard(self, projected: Projected) -> None:
         """Take note of how far the live read models are."""
-        if projected.pending > 0:
-            self._busy_until = asyncio.get_running_loop().time() + BUSY_SECONDS
+        now = asyncio.get_running_loop().time()
+        self._behind_until[projected.partition] = now + FORGET_SECONDS if projected.pending else 0.0
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[bool]:

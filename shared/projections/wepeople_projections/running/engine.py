@@ -100,6 +100,7 @@ class Engine:
         if paused:
             await self._stop(ownership, list(self._runners))
             await ownership.leave()
+            self._note_loaded()
             return
         await ownership.join()
         partitions = self._job.options.partitions

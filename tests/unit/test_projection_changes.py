@@ -190,11 +190,12 @@ def test_what_has_grown_until_postgres_may_refuse_more_is_written_first() -> Non
 
 
 def test_nothing_is_in_doubt_because_of_a_row_that_was_refused() -> None:
-    changes = Changes(SPECS)
+    other = Count(org_id="acme", service="other")
+    changes = _applied(add(other))
     with pytest.raises(OperationError):
         changes.apply("acme", [add(_count(2**60)), insert(_count(1))])
     changes.apply("acme", [add(_count(1)), add(_count(1))])
-    assert _only(changes) == {"added": {KEY: _count(2)}}
+    assert _only(changes) == {"added": {("acme", "other"): other, KEY: _count(2)}}
 
 
 def test_a_row_goes_when_a_later_message_of_its_org_is_stored_at_its_time() -> None:

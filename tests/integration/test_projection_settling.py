@@ -8,11 +8,12 @@ from tests.support.engines import Commits, Ground, ground_of
 from tests.support.fresh import Fresh
 from tests.support.poisoned import ORG, decide, events, mended, parked, request
 from tests.support.read_models import eventually
-from tests.support.stored import founded
+from tests.support.stored import founded, store_bytes
 from tests.support.tally import POISON, UNFIT, OrderedTally, Tally
+from wepeople_contracts.subjects import ingest_subject
 from wepeople_projections.running.job import Job
 from wepeople_projections.running.options import RunOptions
-from wepeople_projections.running.settling import settle_decided
+from wepeople_projections.running.settling import ROWS_AT_ONCE, settle_decided
 
 
 @pytest.fixture
@@ -117,3 +118,49 @@ async def test_in_an_ordered_projection_the_followers_stop_at_the_next_row_that_
         (2, 2, "parked", 1),
         (2, 3, "waiting", 0),
     ]
+
+
+async def test_in_an_ordered_projection_a_parked_message_makes_its_org_wait_until_it_is_settled(
+    ground: Ground,
+) -> None:
+    schema = "ordered_tally_v1"
+    tally = await ground.create(OrderedTally)
+    await ground.store(founded(ORG), founded("org_b"))
+    await store_bytes(ground.connection, ingest_subject(ORG, "app", "events"), b"\xff", "m1")
+    await ground.store(request(("a", "w1")), request(("b", "w2"), ("c", "w1")), request(("d", "w1"), org="org_b"))
+    await ground.build(tally, schema)
+    assert await events(ground, schema) == [(6, "d")]
+
+    await decide(ground, "skip", schema=schema, sequence=3, row=-1)
+    await settle_decided(Job(tally, schema, ground.connection, ground.pool, RunOptions(), Commits()))
+
+    assert await events(ground, schema) == [(4, "a"), (5, "b"), (5, "c"), (6, "d")]
+    assert {status for _, _, status, _ in await parked(ground, schema)} == {"skipped", "applied"}
+
+
+async def test_more_followers_than_go_into_one_transaction_all_go(ground: Ground) -> None:
+    schema = "ordered_tally_v1"
+    tally = await ground.create(OrderedTally)
+    waiting = [("x", "w1")] * (2 * ROWS_AT_ONCE + 50)
+    await ground.store(founded(ORG), request((POISON, "w1"), *waiting), request(("b", "w2"), ("c", "w1")))
+    await ground.build(tally, schema)
+    await decide(ground, "skip", schema=schema, sequence=2, row=0)
+
+    await settle_decided(Job(tally, schema, ground.connection, ground.pool, RunOptions(), Commits()))
+
+    statuses = [status for _, _, status, _ in await parked(ground, schema)]
+    assert statuses == ["skipped"] + ["applied"] * (len(waiting) + 1)
+    assert len(await events(ground, schema)) == len(waiting) + 2
+
+
+async def test_what_waits_cannot_be_retried_before_what_it_waits_for(ground: Ground) -> None:
+    schema = "ordered_tally_v1"
+    tally = await ground.create(OrderedTally)
+    await ground.store(founded(ORG), request((POISON, "w1"), ("a", "w1"), ("b", "w1")))
+    await ground.build(tally, schema)
+    await decide(ground, "retry", schema=schema, sequence=2, row=2)
+
+    await settle_decided(Job(tally, schema, ground.connection, ground.pool, RunOptions(), Commits()))
+
+    assert await parked(ground, schema) == [(2, 0, "parked", 0), (2, 1, "waiting", 0), (2, 2, "waiting", 0)]
+    assert await events(ground, schema) == []

@@ -1,9 +1,8 @@
 """A row that a handler cannot take is parked with its reason, leaves no trace, and can be tried again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
-import pytest
 
 from tests.support.folding import begun, build, fold, rows_of, stored
 from tests.support.histories import named
@@ -153,58 +152,6 @@ def test_what_one_handler_said_is_not_done_when_another_cannot_take_the_row() ->
     assert [row.event_id for row in rows_of(tables, Seen)] == [request.accepted[1].event_id]
     [parked] = tables.parked
     assert "org_b" in parked.reason
-
-
-@pytest.mark.parametrize(
-    ("returned", "reason"),
-    [
-        (lambda event: Somebody(event.org_id, "w"), "insert, upsert or add"),
-        (lambda event: ["text"], "emitted a str"),
-        (lambda event: 7, "TypeError"),
-    ],
-)
-def test_what_is_no_operation_is_parked_with_words_that_help(returned: Callable[[Event], object], reason: str) -> None:
-    class Odd(Projection):
-        name = "odd"
-        version = 1
-        tables = (Somebody,)
-
-        @on_event()
-        def odd(self, event: Event) -> Operation:
-            return returned(event)  # type: ignore[return-value]
-
-    tables, _ = fold(define(Odd), stored(founded(ORG), envelope(ORG, [event("x", "a")])))
-    [parked] = tables.parked
-    assert reason in parked.reason
-
-
-class Unspeakable(Exception):
-    def __str__(self) -> str:
-        raise ValueError("not even its words")
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (ValueError("\ud800\0 and more"), "ValueError: ?\N{REPLACEMENT CHARACTER} and more (in raises"),
-        (Unspeakable(), "Unspeakable (in raises"),
-        (RecursionError(), "RecursionError (in raises"),
-        (ValueError("x" * 10_000), "ValueError: xxx"),
-    ],
-)
-def test_a_reason_can_always_be_stored(error: Exception, reason: str) -> None:
-    class Raises(Projection):
-        name = "raises"
-        version = 1
-
-        @on_event()
-        def raises(self, event: Event) -> None:
-            raise error
-
-    tables, _ = fold(define(Raises), stored(founded(ORG), envelope(ORG, [event("x", "a")])))
-    [parked] = tables.parked
-    assert parked.reason.startswith(reason)
-    assert len(parked.reason) < 2000
 
 
 def test_a_request_that_cannot_be_taken_is_parked_whole_with_all_its_rows() -> None:

@@ -122,13 +122,21 @@ async def _write_layer(connection: AsyncConnection[Any], schema: str, layer: Lay
     if layer.deleted:
         await connection.execute(sql.delete, [_keys(spec, layer.deleted)], prepare=False)
     if layer.inserted:
-        keys: Iterable[Key] = layer.inserted if spec.in_key_order else sorted(layer.inserted)
+        keys = layer.inserted if spec.in_key_order else _in_order(layer.inserted)
         rows = [layer.inserted[key] for key in keys]
         await _copy(connection, schema, spec, rows)
     for statement, merged in ((sql.upsert, layer.upserted), (sql.add, layer.added)):
         if merged:
             values = (tuple(getattr(row, name) for name in spec.names) for row in merged.values())
             await connection.execute(statement, [as_json(spec.columns, values)])
+
+
+def _in_order(keys: Iterable[Key]) -> Iterable[Key]:
+    """The keys of inserts, which nobody has looked at yet: a value of a wrong type is the encoder's to name."""
+    try:
+        return sorted(keys)
+    except TypeError:
+        return keys
 
 
 async def _copy(connection: AsyncConnection[Any], schema: str, spec: TableSpec, rows: Sequence[Row]) -> None:

@@ -17,6 +17,7 @@ from wepeople_chassis.stream import StreamError
 from wepeople_contracts.envelope import Envelope
 from wepeople_contracts.projection import Projected
 from wepeople_contracts.subjects import PARTITIONS, partition_of, projected_subject
+from wepeople_projections.running.tasks import end
 from wepeople_projections.selection import Selection
 
 ORG = "org_a"
@@ -62,10 +63,10 @@ async def test_a_run_ends_exactly_where_it_is_told_to_and_the_next_goes_on_from_
     tally = await ground.create(Tally)
     await ground.store(founded(ORG), *(event() for _ in range(9)))
 
-    for end in (4, 4, 7, 10):
-        await ground.build(tally, until=dict.fromkeys(range(PARTITIONS), end))
-        assert await sequences(ground) == list(range(2, end + 1))
-        assert set((await ground.positions("tally_v1")).values()) == {end}
+    for last in (4, 4, 7, 10):
+        await ground.build(tally, until=dict.fromkeys(range(PARTITIONS), last))
+        assert await sequences(ground) == list(range(2, last + 1))
+        assert set((await ground.positions("tally_v1")).values()) == {last}
     rows = await ground.rows("SELECT sum(rows) AS applied FROM tally_v1.checkpoint")
     assert rows == [{"applied": 9}]
 
@@ -205,29 +206,33 @@ async def test_a_stream_that_is_another_than_the_one_applied_ends_the_run(ground
 
 async def test_a_replay_gives_way_while_the_live_read_models_are_behind_and_ends_all_the_same(ground: Ground) -> None:
     tally = await ground.create(Tally)
-    last = await ground.store(founded(ORG), *(event() for _ in range(25)))
+    last = await ground.store(founded(ORG), *(event() for _ in range(60)))
     until = dict.fromkeys(range(PARTITIONS), last)
-    behind = Projected(partition=0, sequence=1, pending=1000).model_dump_json().encode()
     live = await connect(ground.nats_url, "live")
 
-    async def broadcast() -> None:
+    async def broadcast(pending: int) -> None:
+        projected = Projected(partition=0, sequence=1, pending=pending)
+        await live.publish(projected_subject(0), projected.model_dump_json().encode())
+        await live.flush()
+
+    async def stay_behind() -> None:
         while True:
-            await live.publish(projected_subject(0), behind)
-            await live.flush()
+            await broadcast(1000)
             await asyncio.sleep(0.05)
 
-    broadcasting = asyncio.create_task(broadcast())
+    broadcasting = asyncio.create_task(stay_behind())
+    paced = asyncio.create_task(ground.engine(tally, until=until, batch_bytes=1).run())
     try:
-        paced = asyncio.create_task(ground.engine(tally, until=until, batch_bytes=1).run())
         await ground.reached("tally_v1", 5)
         before = await sequences(ground)
         await asyncio.sleep(1.0)
         slow = len(await sequences(ground)) - len(before)
-        broadcasting.cancel()
-        async with asyncio.timeout(20):
+        await end([broadcasting])
+        await broadcast(0)
+        async with asyncio.timeout(10):
             await paced
     finally:
-        broadcasting.cancel()
+        await end([broadcasting, paced])
         await close(live)
 
     assert 0 < slow < 30, "some 20 ms of work are followed by nineteen times that"

@@ -6,23 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.analyst import DEPLOYS, Analyst, deploy
+from tests.support.analyst import DEPLOYS, Analyst, analyst_of, deploy
 from tests.support.fresh import Fresh
 from tests.support.read_models import eventually
-from tests.support.stored import envelope, founded, store
-from wepeople_chassis.broker import connect
+from tests.support.stored import envelope, store
 
 
 @pytest.fixture
 async def analyst(fresh: Fresh, tmp_path: Path) -> AsyncIterator[Analyst]:
     """With an org that was founded, and no events yet."""
-    connection = await connect(fresh.nats_url, "tests")
-    try:
-        ready = Analyst(fresh, connection, tmp_path)
-        await store(connection, founded(ready.org_id))
+    async with analyst_of(fresh, tmp_path) as ready:
         yield ready
-    finally:
-        await connection.close()
 
 
 async def test_a_run_to_a_sequence_builds_that_much_and_ends(analyst: Analyst) -> None:
@@ -184,7 +178,7 @@ async def test_a_poison_row_is_parked_shown_retried_once_the_code_is_mended_or_s
         shown = (await analyst.projection("parked", "show", "deploys", str(poison), "1", "--json")).json
         assert [row["row"] for row in shown["rows"]] == [1]
         assert "KeyError: 'service'" in shown["rows"][0]["reason"]
-        assert shown["content"]["accepted"][1][2]["eventType"] == "deploy.shipped"
+        assert shown["content"]["accepted"][1]["raw"]["eventType"] == "deploy.shipped"
         assert shown["content"]["org_id"] == analyst.org_id
 
         again = await analyst.projection("parked", "retry", "deploys", str(poison), "1")

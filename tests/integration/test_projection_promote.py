@@ -1,4 +1,4 @@
-"""Versions side by side: proved, promoted, rolled back and rebuilt, while readers read."""
+"""Versions side by side: promoted, rolled back and rebuilt, while readers read."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 from psycopg import AsyncConnection
 
-from tests.support.analyst import DEPLOYS, Analyst, built, deploy
+from tests.support.analyst import DEPLOYS, Analyst, analyst_of, built, deploy, promoted
 from tests.support.fresh import Fresh, renew_stream
 from tests.support.read_models import eventually
 from tests.support.stored import envelope, founded, store
-from wepeople_chassis.broker import connect
 
 SECOND = DEPLOYS.replace("version = 1", "version = 2").replace(
     "deploys: Sum[int]", "deploys: Sum[int]\n    teams: Sum[int] = 0"
@@ -21,15 +20,10 @@ SECOND = DEPLOYS.replace("version = 1", "version = 2").replace(
 
 @pytest.fixture
 async def analyst(fresh: Fresh, tmp_path: Path) -> AsyncIterator[Analyst]:
-    """With a first version that is built of two requests."""
-    connection = await connect(fresh.nats_url, "tests")
-    try:
-        ready = Analyst(fresh, connection, tmp_path)
-        await store(connection, founded(ready.org_id))
+    """With two requests of three deploys each."""
+    async with analyst_of(fresh, tmp_path) as ready:
         await ready.store(2)
         yield ready
-    finally:
-        await connection.close()
 
 
 class Reader:
@@ -85,48 +79,6 @@ async def storing(analyst: Analyst) -> AsyncIterator[None]:
         assert not task.done(), task.exception()
     finally:
         task.cancel()
-
-
-async def promoted(analyst: Analyst, version: int) -> None:
-    for command in ("verify", "promote"):
-        result = await analyst.projection(command, "deploys", str(version))
-        assert result.code == 0, result.stderr
-
-
-async def test_a_version_that_is_what_the_stream_makes_of_it_passes(analyst: Analyst) -> None:
-    await built(analyst, [analyst.write()])
-    passed = await analyst.projection("verify", "deploys", "--json")
-    assert passed.code == 0
-    assert '"equal": true' in passed.stdout
-    assert await analyst.rows("SELECT nspname FROM pg_namespace WHERE nspname LIKE '%%check'") == []
-    [status] = (await analyst.projection("status", "deploys", "--json")).json
-    assert status["verified_at"]
-
-
-async def test_a_value_that_is_not_what_the_stream_makes_of_it_is_named(analyst: Analyst) -> None:
-    await built(analyst, [analyst.write()])
-    assert (await analyst.projection("verify", "deploys")).code == 0
-    await analyst.rows("UPDATE deploys_v1.per_service SET deploys = 7 WHERE service = 'web' RETURNING 1")
-    failed = await analyst.projection("verify", "deploys")
-    assert failed.code == 1
-    for named in ("per_service", analyst.org_id, "web", "7"):
-        assert named in failed.stderr
-    assert await analyst.rows("SELECT nspname FROM pg_namespace WHERE nspname LIKE '%%check'") == []
-    refused = await analyst.projection("promote", "deploys")
-    assert (refused.code, "has not been verified" in refused.stderr) == (1, True)
-
-
-async def test_rows_that_were_parked_or_skipped_are_so_in_the_proof_as_well(analyst: Analyst) -> None:
-    await store(analyst.connection, envelope(analyst.org_id, [deploy(None), deploy("api"), deploy(None)]))
-    poison = await store(analyst.connection, envelope(analyst.org_id, [deploy("api"), deploy(None)]))
-    file = analyst.write()
-    async with analyst.running("run", file):
-        await analyst.counted(8)
-        assert (await analyst.projection("parked", "skip", "deploys", str(poison))).code == 0
-        assert (await analyst.projection("verify", "deploys")).code == 0
-    await analyst.rows("UPDATE deploys_v1.parked SET status = 'applied' WHERE status = 'parked' RETURNING 1")
-    failed = await analyst.projection("verify", "deploys")
-    assert (failed.code, "is not parked" in failed.stderr) == (1, True)
 
 
 async def test_promote_refuses_what_is_not_proved_or_is_behind_and_says_what_to_do(analyst: Analyst) -> None:
@@ -248,26 +200,6 @@ async def test_a_rebuild_from_a_stream_that_was_made_anew_has_what_that_one_has(
         await analyst.counted(6)
 
 
-async def test_a_proof_that_was_interrupted_or_killed_leaves_nothing_that_stays(analyst: Analyst) -> None:
-    await analyst.store_much(2_000)
-    await built(analyst, [analyst.write()])
-    check = "SELECT to_regclass('deploys_v1_check.checkpoint') AS it"
-    async with analyst.running("verify", "deploys") as running:
-        await eventually(lambda: analyst.rows(check), lambda found: found[0]["it"] is not None)
-        interrupted = await running.interrupt()
-    assert interrupted.code == 130
-    assert "begins anew" in interrupted.stderr
-    assert await analyst.rows(check) == [{"it": None}]
-    async with analyst.running("verify", "deploys") as running:
-        await eventually(lambda: analyst.rows(check), lambda found: found[0]["it"] is not None)
-        running.freeze()
-        second = await analyst.projection("verify", "deploys")
-        assert (second.code, "Somebody else is verifying" in second.stderr) == (1, True)
-        await running.kill()
-    assert (await analyst.projection("verify", "deploys")).code == 0
-    assert await analyst.rows(check) == [{"it": None}]
-
-
 async def test_a_promotion_waits_for_a_reader_in_the_middle_of_something(analyst: Analyst) -> None:
     await built(analyst, [analyst.write(), analyst.write(SECOND, "second.py")])
     await promoted(analyst, 1)
@@ -281,19 +213,6 @@ async def test_a_promotion_waits_for_a_reader_in_the_middle_of_something(analyst
             await reader.commit()
             ended = await running.ended()
     assert ended.code == 0, ended.stderr
-
-
-async def test_code_that_is_not_where_it_was_is_asked_for(analyst: Analyst) -> None:
-    file = analyst.write()
-    await built(analyst, [file])
-    moved = Path(file).rename(analyst.folder / "moved.py")
-    lost = await analyst.projection("verify", "deploys")
-    assert (lost.code, "Say by --file where it is" in lost.stderr) == (1, True)
-    assert (await analyst.projection("verify", "deploys", "--file", str(moved))).code == 0
-    analyst.write(SECOND)
-    other = await analyst.projection("verify", "deploys")
-    assert (other.code, "is deploys_v2 now, not deploys_v1" in other.stderr) == (1, True)
-    assert (await analyst.projection("promote", "deploys")).code == 0
 
 
 async def test_the_version_that_serves_is_not_dropped_by_mistake(analyst: Analyst) -> None:

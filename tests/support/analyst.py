@@ -14,6 +14,7 @@ from tests.support.fresh import Fresh
 from tests.support.read_models import eventually, query
 from tests.support.shell import WEPEOPLE, Result, wepeople
 from tests.support.stored import envelope, founded, raw, store, subject_of
+from wepeople_chassis.broker import connect
 from wepeople_contracts.envelope import MSG_ID_HEADER, encode
 from wepeople_contracts.ids import new_id
 
@@ -161,11 +162,30 @@ class Analyst:
         return sum((await self.deploys(schema)).values()) if there[0]["it"] else -1
 
 
+@asynccontextmanager
+async def analyst_of(fresh: Fresh, folder: Path) -> AsyncIterator[Analyst]:
+    """An analyst whose org was founded, and has no events yet."""
+    connection = await connect(fresh.nats_url, "tests")
+    try:
+        analyst = Analyst(fresh, connection, folder)
+        await store(connection, founded(analyst.org_id))
+        yield analyst
+    finally:
+        await connection.close()
+
+
 def deploy(service: str | None, worker: str = "eng-1") -> bytes:
     """An event; without a service one that the projection cannot take."""
     metadata = {} if service is None else {"service": service}
     fields = {"eventType": "deploy.shipped", "category": "code", "actor": {"externalId": worker}, "metadata": metadata}
     return raw(fields)
+
+
+async def promoted(analyst: Analyst, version: int) -> None:
+    """Verify a version and promote it."""
+    for command in ("verify", "promote"):
+        result = await analyst.projection(command, "deploys", str(version))
+        assert result.code == 0, result.stderr
 
 
 async def built(analyst: Analyst, files: Sequence[str] = (), *, to: int | None = None) -> None:

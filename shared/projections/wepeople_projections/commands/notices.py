@@ -14,6 +14,7 @@ _SILENT = (
     "fenced",
     "batch_refused",
     "gives_up",
+    "parked_again",  # whoever retried it is told by the command
     "stream_reader_status",
     "stream_reader_gap",
     "nats_disconnected",

@@ -66,16 +66,16 @@ def _content(subject: str, data: bytes) -> Any:
         content = decode_fact(data) if parse_ingest_subject(subject).kind == "directory" else decode(data)
     except ValueError:
         return {"base64": base64.b64encode(data).decode()}
-    values = msgspec.to_builtins(content, builtin_types=(bytes,))
+    values: dict[str, Any] = _shown(content)
     values.pop("salt", None)  # by which an org's worker ids could be guessed
-    return _shown(values)
+    return values
 
 
 def _shown(value: Any) -> Any:
     match value:
-        case dict():
-            return {key: _shown(inner) for key, inner in value.items()}
-        case list() | tuple():
+        case msgspec.Struct():
+            return {name: _shown(inner) for name, inner in msgspec.structs.asdict(value).items()}
+        case list():
             return [_shown(inner) for inner in value]
         case bytes():
             return _text(value)

@@ -11,12 +11,16 @@ from tests.support.projecting import Projecting, running_projector
 from tests.support.shell import Result
 from tests.support.shell import wepeople as run_wepeople
 from tests.support.stored import envelope, founded, imported, raw, store_bytes
+from wepeople_chassis.operator import Operator
 from wepeople_contracts.ids import new_id
 from wepeople_contracts.subjects import STREAM, ingest_subject
+from wepeople_projector.history import rows_at
+from wepeople_projector.reading import find_worker, read_models, rows
 
 ORG, OTHER = new_id("org"), new_id("org")
 WORKER = "eng-17"
-COMMANDS = (("timeline", WORKER, "--limit", "3"), ("snapshots", WORKER), ("worker", "show", WORKER))
+QUERIES: dict[str, dict[str, int]] = {"timeline": {"limit": 3}, "snapshots": {}, "worker": {}}
+FAR = "999999999"
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +40,20 @@ async def wepeople(fresh: Fresh, *arguments: str) -> Result:
     return await run_wepeople(fresh.nats_url, fresh.dsn("operator"), *arguments)
 
 
-async def answers(fresh: Fresh, *more: str) -> list[Any]:
-    return [(await wepeople(fresh, *command, *more, "--json")).json for command in COMMANDS]
+def operator(fresh: Fresh) -> Operator:
+    return Operator(nats_url=fresh.nats_url, postgres_dsn=fresh.dsn("operator"))
+
+
+async def said_now(fresh: Fresh) -> list[Any]:
+    async with read_models(operator(fresh)) as models:
+        worker = await find_worker(models, WORKER)
+        return [await rows(models, query, **worker, **more) for query, more in QUERIES.items()]
+
+
+async def said_at(fresh: Fresh, point: object) -> list[Any]:
+    async with read_models(operator(fresh)) as models:
+        worker = await find_worker(models, WORKER)
+    return [await rows_at(operator(fresh), query, worker, str(point), **more) for query, more in QUERIES.items()]
 
 
 def event(metadata: str = '{"n": 1}', **actor: str) -> bytes:
@@ -65,29 +81,37 @@ async def test_it_says_of_each_point_what_was_said_then(fresh: Fresh, projecting
     for message in messages:
         sequence = await projecting.stored_and_applied(message)
         await projecting.stored_and_applied(envelope(OTHER, [event(externalId=WORKER + "x")]))
-        said[sequence] = await answers(fresh)
+        said[sequence] = await said_now(fresh)
         times[sequence] = datetime.now(UTC)
     for sequence, then in said.items():
-        assert await answers(fresh, "--at", str(sequence)) == then, sequence
-        assert await answers(fresh, "--at", times[sequence].isoformat()) == then, sequence
-    assert await answers(fresh, "--at", str(min(said) - 1)) == [[], [], []]
-    assert await answers(fresh, "--at", "2020-01-01") == [[], [], []]
+        assert await said_at(fresh, sequence) == then, sequence
+        assert await said_at(fresh, times[sequence].isoformat()) == then, sequence
+    assert await said_at(fresh, min(said) - 1) == [[], [], []]
+    assert await said_at(fresh, "2020-01-01") == [[], [], []]
 
 
 async def test_a_point_beyond_the_end_is_now(fresh: Fresh) -> None:
-    assert await answers(fresh, "--at", "999999999") == await answers(fresh)
-    assert await answers(fresh, "--at", "2999-01-01T00:00Z") == await answers(fresh)
+    assert await said_at(fresh, FAR) == await said_now(fresh)
+    assert await said_at(fresh, "2999-01-01T00:00Z") == await said_now(fresh)
+
+
+@pytest.mark.parametrize(
+    "command", [("timeline", WORKER, "--limit", "3"), ("snapshots", WORKER), ("worker", "show", WORKER)]
+)
+async def test_the_command_says_the_same_with_it(fresh: Fresh, command: tuple[str, ...]) -> None:
+    now, then = await wepeople(fresh, *command, "--json"), await wepeople(fresh, *command, "--at", FAR, "--json")
+    assert now.json == then.json
 
 
 async def test_the_table_shows_the_newest_first(fresh: Fresh) -> None:
-    text = (await wepeople(fresh, "timeline", WORKER, "--at", "999999999")).stdout
+    text = (await wepeople(fresh, "timeline", WORKER, "--at", FAR)).stdout
     assert text.index("custom:hr") < text.index("custom:ci")
 
 
 async def test_what_could_not_be_applied_is_said(fresh: Fresh, projecting: Projecting) -> None:
     subject = ingest_subject(ORG, "app_1", "events")
     await projecting.applied(await store_bytes(projecting.connection, subject, b"garbage", new_id("m")))
-    shown = await wepeople(fresh, "timeline", WORKER, "--at", "999999999", "--json")
+    shown = await wepeople(fresh, "timeline", WORKER, "--at", FAR, "--json")
     assert "1 rows of this org could not be applied" in shown.stderr
     assert len(shown.json) == 4
 
@@ -100,6 +124,6 @@ async def test_what_is_no_point_is_refused_in_words(fresh: Fresh) -> None:
 
 async def test_a_stream_whose_beginning_is_gone_is_not_guessed_at(fresh: Fresh, projecting: Projecting) -> None:
     await projecting.connection.jetstream().purge_stream(STREAM, seq=3)
-    refused = await wepeople(fresh, "timeline", WORKER, "--at", "999999999")
+    refused = await wepeople(fresh, "timeline", WORKER, "--at", FAR)
     assert refused.code == 1
     assert "were trimmed" in refused.stderr

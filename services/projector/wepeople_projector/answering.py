@@ -51,11 +51,14 @@ class RequestDesk:
         if self._subscription is None:
             self._subscription = await self._connection.subscribe(REQUEST_STATUS, queue=QUEUE, cb=self._take)
 
-    async def close(self) -> None:
-        """Answer nobody any more, and leave those who are waiting."""
+    async def hush(self) -> None:
+        """Take no more questions; those that were asked are still answered."""
         if self._subscription is not None:
-            await quietly(self._subscription.unsubscribe())
-            self._subscription = None
+            subscription, self._subscription = self._subscription, None
+            await quietly(subscription.drain())  # type: ignore[no-untyped-call]
+
+    async def close(self) -> None:
+        """Leave those who are waiting; the connection is about to be closed."""
         await end(self._asking)
 
     async def _take(self, message: Msg) -> None:

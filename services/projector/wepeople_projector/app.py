@@ -74,7 +74,7 @@ async def _answer(settings: ProjectorSettings, engine: Engine) -> None:
     try:
         ready = False
         while True:
-            await (desk.open() if engine.serving else desk.close())
+            await (desk.open() if engine.serving else desk.hush())
             if not ready:
                 await serve_ready(connection, SERVICE)
                 ready = True

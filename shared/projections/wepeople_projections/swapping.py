@@ -18,9 +18,12 @@ from wepeople_projections.postgres.about import read_about
 from wepeople_projections.postgres.views import point_views, serve
 from wepeople_projections.running.ownership import session_connection
 
-LOCK_SECONDS = 1.0
-"""Readers that come now wait as long as the swap waits for those that were there before."""
-ATTEMPTS = 30
+LOCK_SECONDS = 0.3
+"""Readers that come now wait as long as the swap waits for those that were there before. It is much less than Postgres'
+`deadlock_timeout` (1 s): where a reader has locked the views in another order, the swap gives way before the reader is
+made to.
+"""
+ATTEMPTS = 60
 PAUSE_SECONDS = 0.5
 CATCH_UP_SECONDS = 10.0
 LOOK_SECONDS = 0.1

@@ -2,6 +2,7 @@
 offers. All that it takes is in the version's own schema, so that an older one can come back without its code.
 """
 
+from collections.abc import Collection
 from typing import Any
 
 from psycopg import AsyncConnection, errors, sql
@@ -10,6 +11,8 @@ from wepeople_projections.errors import ProjectionError
 from wepeople_projections.naming import split_version
 from wepeople_projections.postgres.about import read_about, schemas
 from wepeople_projections.postgres.ddl import quoted
+
+LOCK_ATTEMPTS = 10
 
 _VIEWS = """
 SELECT c.relname
@@ -47,12 +50,15 @@ async def serve(connection: AsyncConnection[Any], name: str, schema: str) -> Non
 async def point_views(connection: AsyncConnection[Any], name: str, schema: str) -> None:
     """Let the views of a projection show the tables in `schema`, once the caller's transaction is committed.
 
-    `ProjectionError` when views of somebody else stand on one that cannot be kept.
+    `ProjectionError` when views of somebody else stand on one that cannot be kept; `errors.LockNotAvailable`, if there
+    is a `lock_timeout`, when readers hold the views.
     """
     views = (await read_about(connection, schema)).views
     await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(name)}")
     await connection.execute(f"GRANT USAGE ON SCHEMA {quoted(name)} TO wepeople_operator, wepeople_reader")
-    for gone in await _views(connection, name) - views.keys():
+    there = await _views(connection, name)
+    await _lock(connection, name, there)
+    for gone in there - views.keys():
         await _drop(connection, name, gone)
     for view, select in views.items():
         await _point(connection, name, view, select.replace("{schema}", schema))
@@ -71,9 +77,31 @@ async def _views(connection: AsyncConnection[Any], name: str) -> set[str]:
     return {view for (view,) in await cursor.fetchall()}
 
 
+async def _lock(connection: AsyncConnection[Any], name: str, views: Collection[str]) -> None:
+    """Keep readers off the views for the rest of the transaction, none of them by a deadlock.
+
+    A reader may have locked one view and want another that is locked here. Then all are let go, and the one that the
+    reader had is taken first. `errors.LockNotAvailable` when that does not help.
+    """
+    order = list(views)
+    for attempt in range(LOCK_ATTEMPTS):
+        try:
+            async with connection.transaction():
+                for view in order:
+                    wanted = view
+                    # Unlike LOCK it does not reach for the tables below.
+                    await connection.execute(f"ALTER VIEW {_target(name, view)} SET (security_invoker = true)")
+                return
+        except (errors.LockNotAvailable, errors.DeadlockDetected):
+            if attempt == LOCK_ATTEMPTS - 1:
+                raise
+            order.remove(wanted)
+            order.insert(0, wanted)
+
+
 async def _point(connection: AsyncConnection[Any], name: str, view: str, select: str) -> None:
     """Replace a view, so that what stands on it stays; anew only where its columns are others."""
-    target = f"{quoted(name)}.{quoted(view)}"
+    target = _target(name, view)
     create = f"VIEW {target} WITH (security_invoker = true) AS {select}"
     try:
         async with connection.transaction():
@@ -86,7 +114,7 @@ async def _point(connection: AsyncConnection[Any], name: str, view: str, select:
 
 async def _drop(connection: AsyncConnection[Any], name: str, view: str) -> None:
     try:
-        await connection.execute(f"DROP VIEW {quoted(name)}.{quoted(view)}")
+        await connection.execute(f"DROP VIEW {_target(name, view)}")
     except errors.DependentObjectsStillExist as error:
         detail = (error.diag.message_detail or str(error)).strip()
         raise ProjectionError(f"{name}.{view} cannot be replaced, because something stands on it: {detail}") from error
@@ -113,3 +141,7 @@ async def _columns(connection: AsyncConnection[Any], name: str, view: str) -> se
         "SELECT column_name FROM information_schema.columns WHERE table_schema = %s AND table_name = %s", [name, view]
     )
     return {column for (column,) in await cursor.fetchall()}
+
+
+def _target(name: str, view: str) -> str:
+    return f"{quoted(name)}.{quoted(view)}"

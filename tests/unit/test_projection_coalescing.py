@@ -104,7 +104,9 @@ class Message(NamedTuple):
 
 
 _SMALL = st.integers(0, 3)
-_INTEGERS = st.sampled_from([0, 1, -1, 2, 5, 2**62, -(2**62)])
+# Two of the great ones are too much; none, or one, is far from that. So near to 2**63 that small numbers decide, which
+# rows are refused may depend on the cut: merge.py says why that is left.
+_INTEGERS = st.sampled_from([0, 1, -1, 2, 5, 5 * 2**60, -5 * 2**60])
 _TEXTS = st.sampled_from(["", "a", "b", "é", "\uffff", "\U0001f600"])
 _UNSTORABLE = st.sampled_from(["a", "b\0", "\ud800", None])
 _PRICES = st.sampled_from([Decimal("1.0"), Decimal("1.00"), Decimal("-0.1"), Decimal(10**30), Decimal("1E-30")])

@@ -32,8 +32,9 @@ Key = Any
 _INDEXED_LENGTH = 600
 """Text of an index is surely taken up to this length, its columns together: Postgres takes 2,704 bytes."""
 _SUMMED = 2**53
-"""Greater integers are summed by Postgres one by one, so that whichever is too much is refused. What is summed before
-would have to be within this distance of 2 ** 63 to be refused, or not, by its company.
+"""Greater integers are summed by Postgres one by one, so that the very one is refused with which a sum is past 64
+bits. Smaller ones are summed here: if they bring a sum past 64 bits and back, which takes one that is that near to
+2**63, no row of them is refused.
 """
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _NAMES = {

@@ -41,7 +41,8 @@ specification: $(INSTALLED)
 	$(BIN)/python -m wepeople_gateway.specification openapi > docs/openapi.yaml
 	$(BIN)/python -m wepeople_gateway.specification asyncapi > docs/asyncapi.yaml
 
-# Takes the newest version of everything and pins it: names and versions, no addresses.
+# Takes the newest version of everything and pins it: names and versions, no addresses. Run it by the oldest Python that
+# we support: some packages want 3.11.5, and Debian 12 has 3.11.2.
 constraints: clean
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip hatchling editables

@@ -1,4 +1,4 @@
-"""What the commands of projections decide before they ask anybody: names, versions, choices, notices; and their help."""
+"""What the commands of projections decide before they ask anybody: names, versions, choices, notices; their help."""
 
 import io
 from collections.abc import Iterator
@@ -74,7 +74,7 @@ def test_a_selection_is_told_as_the_options_that_make_it() -> None:
 
 def test_a_version_goes_on_with_what_it_was_made_with_and_with_nothing_else() -> None:
     assert kept(CHOSEN, CHOSEN, "deploys_v1") == CHOSEN
-    with pytest.raises(ChoiceError, match="made with --from 10 .* cannot go on with the whole stream"):
+    with pytest.raises(ChoiceError, match=r"made with --from 10 .* cannot go on with the whole stream"):
         kept(CHOSEN, Selection(), "deploys_v1")
 
 

@@ -200,3 +200,23 @@ async def _standing_still(fresh: Fresh) -> AsyncIterator[None]:
     async with await AsyncConnection.connect(fresh.admin_dsn) as connection:
         await connection.execute("LOCK TABLE live_v1.requests IN EXCLUSIVE MODE")
         yield
+
+
+async def test_when_a_request_was_projected_is_kept_for_fourteen_days_and_then_a_later_moment(
+    projecting: Projecting, org: str
+) -> None:
+    requests = [envelope(org, [ROW]) for _ in range(3)]
+    await projecting.stored_and_applied(founded(org))
+    for request in requests:
+        await projecting.stored_and_applied(request)
+    said = [(await ask(projecting, request)).projected_at for request in requests]
+    assert said == sorted(set(said))
+
+    await projecting.process.stop()
+    await projecting.rows("UPDATE live_v1.commits SET committed_at = committed_at - interval '15 days' RETURNING 1")
+    projecting.process.start()
+    await projecting.process.wait_ready(projecting.connection)
+
+    kept = await projecting.rows("SELECT committed_at FROM live_v1.commits")
+    assert len(kept) == 1
+    assert {(await ask(projecting, request)).projected_at for request in requests} == {kept[0]["committed_at"]}

@@ -53,7 +53,6 @@ async def load(
     """The stored position; at the very first start, `after` in this stream."""
     sql = statements(schema)
     await connection.execute(sql["begin"], [partition, stream_identity, after])
-    await connection.execute(sql["forget_commits"], [partition])
     cursor = await connection.execute(sql["load"], [partition])
     row = await cursor.fetchone()
     assert row is not None, "begin has made it"

@@ -24,6 +24,8 @@ log = get_logger(__name__)
 
 POLL_SECONDS = 1.0
 RETRY_SECONDS = 0.5
+FORGET_SECONDS = 3600.0
+"""How often the journal of commits is rid of what is older than 14 days."""
 
 
 class Engine:
@@ -45,6 +47,7 @@ class Engine:
         self._job = Job(definition, schema, connection, pool, options, observe)
         self._runners: dict[int, tuple[PartitionRunner, asyncio.Task[bool]]] = {}
         self._finished: set[int] = set()
+        self._forgets_at = 0.0
         ends = {p: last_position(p, options.selection, options.until) for p in options.partitions}
         self._ends = {partition: sequence for partition, sequence in ends.items() if sequence is not None}
 
@@ -116,6 +119,7 @@ class Engine:
             done = {p for p, sequence in self._ends.items() if reached.get(p, -1) >= sequence}
             self._finished |= done - self._runners.keys()
         await self._pass_on_decisions(connection)
+        await self._forget_commits(connection)
         self._note_loaded()
 
     def _note_loaded(self) -> None:
@@ -127,6 +131,12 @@ class Engine:
         for (partition,) in await cursor.fetchall():
             if partition in self._runners:
                 self._runners[partition][0].settle()
+
+    async def _forget_commits(self, connection: Connection) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._forgets_at:
+            self._forgets_at = now + FORGET_SECONDS
+            await connection.execute(statements(self._job.schema)["forget_commits"], [list(self._runners)])
 
     async def _reap(self, ownership: Ownership) -> None:
         """Let go of partitions whose runners have ended; raises what one of them raised."""

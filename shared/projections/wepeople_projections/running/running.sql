@@ -18,7 +18,7 @@ INSERT INTO {schema}.commits (partition, through, committed_at) VALUES (%s, %s, 
 
 -- name: forget_commits
 DELETE FROM {schema}.commits c
-WHERE partition = %s AND committed_at < now() - interval '14 days'
+WHERE partition = ANY (%s) AND committed_at < now() - interval '14 days'
   AND EXISTS (SELECT FROM {schema}.commits later WHERE later.partition = c.partition AND later.through > c.through)
 
 -- name: positions

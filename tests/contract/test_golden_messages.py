@@ -13,7 +13,7 @@ import pytest
 from msgspec import Struct
 
 from wepeople_contracts.directory import FACT_VERSION, DirectoryFact, decode_fact, encode_fact
-from wepeople_contracts.envelope import ENVELOPE_VERSION, Envelope, decode, decode_head, encode
+from wepeople_contracts.envelope import ENVELOPE_VERSION, Envelope, decode, decode_head, decode_outline, encode
 from wepeople_contracts.subjects import parse_ingest_subject
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -83,5 +83,9 @@ def test_a_golden_message_says_the_same_once_it_is_stored_again(path: Path) -> N
         assert decode(encode(message)) == message
         head = decode_head(path.read_bytes())
         assert all(getattr(head, name) == getattr(message, name) for name in head.__struct_fields__)
+        outline = decode_outline(path.read_bytes())
+        assert len(outline.accepted) == len(message.accepted)
+        rest = set(outline.__struct_fields__) - {"accepted"}
+        assert all(getattr(outline, name) == getattr(message, name) for name in rest)
     else:
         assert decode_fact(encode_fact(message)) == message

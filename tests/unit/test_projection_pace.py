@@ -2,13 +2,14 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 
-from wepeople_chassis.stream import StoredMessage
+from wepeople_chassis.stream import Batch, StoredMessage
 from wepeople_contracts.projection import Projected
 from wepeople_contracts.subjects import partition_of
-from wepeople_projections.running.cut import Cut
+from wepeople_projections.running.cut import Cut, gathered
 from wepeople_projections.running.ownership import share
 from wepeople_projections.running.pace import Pace
 from wepeople_projections.running.reading import last_position, reading_filter
@@ -40,6 +41,21 @@ def test_a_batch_ends_where_it_has_its_bytes() -> None:
 
 def test_no_message_is_one_empty_batch_so_that_the_checkpoint_moves() -> None:
     assert lengths(Cut(), 0) == [0]
+
+
+async def test_what_arrives_is_put_together_while_more_is_on_its_way_until_it_has_its_bytes() -> None:
+    async def arriving() -> AsyncIterator[Batch]:
+        for first, pending in ((1, 9), (3, 7), (5, 5), (7, 0), (9, 4)):
+            yield Batch(messages(10)[first - 1 : first + 1], first + 1, pending)
+        yield Batch([], 12, 4)
+
+    batches = [batch async for batch in gathered(arriving(), lambda: 60)]
+
+    assert [([m.sequence for m in batch.messages], batch.through, batch.pending) for batch in batches] == [
+        ([1, 2, 3, 4, 5, 6], 6, 5),
+        ([7, 8], 8, 0),
+        ([9, 10], 12, 4),
+    ]
 
 
 def test_a_refusal_makes_batches_an_eighth_as_long_and_they_grow_again() -> None:

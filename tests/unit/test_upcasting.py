@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tests.support.stored import envelope, founded, raw
 from wepeople_contracts.directory import decode_fact, encode_fact
-from wepeople_contracts.envelope import ENVELOPE_VERSION, decode, decode_head, encode
+from wepeople_contracts.envelope import ENVELOPE_VERSION, decode, decode_head, decode_outline, encode
 from wepeople_contracts.upcasting import Chain, NewerVersion, Upcaster
 
 
@@ -59,6 +59,15 @@ def test_what_is_of_the_newest_version_goes_through_none() -> None:
         read({"version": 3, "km": 5, "metres": 1, "start": "a", "end": "b"})
 
 
+def test_an_old_version_is_lifted_for_a_reader_of_undecoded_parts_too() -> None:
+    class Outline(Struct, frozen=True, kw_only=True):
+        version: int = 3
+        stops: list[msgspec.Raw]
+
+    found = CHAIN.read(msgspec.msgpack.Decoder(Outline), msgspec.msgpack.encode(OLD[0]))
+    assert [msgspec.msgpack.decode(stop) for stop in found.stops] == ["a", "b"]
+
+
 def test_an_old_version_that_happens_to_fit_the_present_struct_is_lifted_all_the_same() -> None:
     chain = Chain("trip", 2, {1: lambda fields: {**fields, "metres": fields["metres"] * 1000}})
     fits = {"version": 1, "metres": 5, "stops": []}
@@ -102,7 +111,7 @@ def test_what_no_step_can_take_is_a_decode_error(fields: Any) -> None:
 def test_envelopes_and_facts_of_a_newer_release_are_refused_by_every_reader() -> None:
     newer = encode(replace(envelope("org_a", [raw({})]), version=ENVELOPE_VERSION + 1))
     fact = encode_fact(replace(founded("org_a"), version=2))
-    for reader, data in ((decode, newer), (decode_head, newer), (decode_fact, fact)):
+    for reader, data in ((decode, newer), (decode_head, newer), (decode_outline, newer), (decode_fact, fact)):
         with pytest.raises(NewerVersion):
             reader(data)
 
@@ -121,7 +130,7 @@ ENVELOPE = encode(envelope("org_a", [raw({})]))
 )
 def test_whatever_the_bytes_are_there_is_a_message_or_a_named_error(drawn: bytes | tuple[int, bytes]) -> None:
     data = drawn if isinstance(drawn, bytes) else ENVELOPE[: drawn[0]] + drawn[1] + ENVELOPE[drawn[0] + 1 :]
-    for reader in (decode, decode_head, decode_fact):
+    for reader in (decode, decode_head, decode_outline, decode_fact):
         try:
             reader(data)
         except (DecodeError, NewerVersion):

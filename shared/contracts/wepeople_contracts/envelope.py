@@ -95,9 +95,24 @@ class EnvelopeHead(Struct, frozen=True, kw_only=True):
     charge: Charge
 
 
+class EnvelopeOutline(Struct, frozen=True, kw_only=True):
+    """For who needs no accepted row: they are only counted, which is a third of the decoder's work."""
+
+    version: int = ENVELOPE_VERSION
+    kind: Literal["events", "snapshot"]
+    request_id: str
+    org_id: str
+    app_id: str
+    connection: str
+    received_at_us: int
+    accepted: list[msgspec.Raw]
+    rejected: list[RejectedRow]
+
+
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Envelope)
 _head_decoder = msgspec.msgpack.Decoder(EnvelopeHead)
+_outline_decoder = msgspec.msgpack.Decoder(EnvelopeOutline)
 _chain = Chain("envelope", ENVELOPE_VERSION, UPCASTERS)
 
 
@@ -116,3 +131,8 @@ def decode(data: bytes) -> Envelope:
 def decode_head(data: bytes) -> EnvelopeHead:
     """Only what quota folds; the errors are those of `decode`."""
     return _chain.read(_head_decoder, data)
+
+
+def decode_outline(data: bytes) -> EnvelopeOutline:
+    """All but the accepted rows; the errors are those of `decode`."""
+    return _chain.read(_outline_decoder, data)

@@ -17,6 +17,7 @@ Upcaster = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Takes a version's fields, unchangeable, and returns the next version's; `version` itself is set by the chain."""
 
 _decoder = msgspec.msgpack.Decoder(dict[str, Any])
+_encoder = msgspec.msgpack.Encoder()
 
 FIRST_VERSION = 1
 """What has no version is of this one: facts had none at first."""
@@ -73,7 +74,7 @@ class Chain:
             if found.version == self._newest:
                 return found
             fields = _fields(data)
-        return msgspec.convert(self.lift(fields), decoder.type)
+        return decoder.decode(_encoder.encode(self.lift(fields)))
 
     def lift(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
         """The fields as the newest version has them; `NewerVersion`, or `DecodeError` when a step cannot take them."""

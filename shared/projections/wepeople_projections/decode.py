@@ -7,7 +7,7 @@ from msgspec import DecodeError, Struct
 
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.directory import decode_fact
-from wepeople_contracts.envelope import AcceptedRow, Envelope
+from wepeople_contracts.envelope import AcceptedRow, Envelope, EnvelopeOutline, RejectedRow, decode_outline
 from wepeople_contracts.envelope import decode as decode_envelope
 from wepeople_contracts.rows import EventRow, SnapshotRow
 from wepeople_contracts.subjects import NO_APP, IngestSubject, parse_ingest_subject
@@ -19,16 +19,16 @@ from wepeople_projections.projection import Definition
 
 class StoredRequest(Struct, frozen=True):
     """A request. `rows` are those of `accepted`, one by one; `faults` are the accepted rows that cannot be decoded, and
-    why. There are no rows where neither a handler nor identity needs them.
+    why. There are none of all three where neither a handler nor identity needs them.
     """
 
     message: StoredMessage
-    envelope: Envelope
     request: Request
     source: Source
     accepted: list[AcceptedRow]
     rows: list[EventRow | SnapshotRow]
     faults: list[tuple[AcceptedRow, str]]
+    rejected: list[RejectedRow]
 
     @property
     def org_id(self) -> str:
@@ -93,13 +93,17 @@ def _fact(message: StoredMessage, subject: IngestSubject) -> StoredFact:
 
 
 def _request(message: StoredMessage, subject: IngestSubject, definition: Definition) -> StoredRequest:
-    envelope = decode_envelope(message.data)
+    is_events = subject.kind == "events"
+    envelope: Envelope | EnvelopeOutline
+    accepted, rows, faults = list[AcceptedRow](), list[EventRow | SnapshotRow](), list[tuple[AcceptedRow, str]]()
+    if definition.resolves_workers or (definition.events if is_events else definition.snapshots):
+        envelope = decode_envelope(message.data)
+        accepted, rows, faults = _rows(envelope, _event if is_events else _snapshot)
+    else:
+        envelope = decode_outline(message.data)
     if envelope.kind != subject.kind:
         raise ValueError(f"an envelope of kind {envelope.kind!r} under a subject of kind {subject.kind!r}")
     _same_org(envelope.org_id, subject)
-    is_events = envelope.kind == "events"
-    needed = definition.resolves_workers or bool(definition.events if is_events else definition.snapshots)
-    accepted, rows, faults = _rows(envelope, _event if is_events else _snapshot) if needed else ([], [], [])
     request = Request(
         envelope.request_id,
         envelope.org_id,
@@ -113,7 +117,7 @@ def _request(message: StoredMessage, subject: IngestSubject, definition: Definit
         len(envelope.rejected),
     )
     source = (envelope.org_id, envelope.app_id, envelope.connection)
-    return StoredRequest(message, envelope, request, source, accepted, rows, faults)
+    return StoredRequest(message, request, source, accepted, rows, faults, envelope.rejected)
 
 
 def _rows(

@@ -93,7 +93,7 @@ class Fold:
         for index, take in self._head(message):
             if not take() and index == WHOLE_MESSAGE:
                 return
-        if isinstance(message, StoredRequest) and message.envelope.kind == "events":
+        if isinstance(message, StoredRequest) and message.request.kind == "events":
             self._rows.events(message, self._workers.get(message.message.sequence, ()))
         else:
             for _, take in self._body(message):
@@ -185,7 +185,7 @@ class Fold:
         yield WHOLE_MESSAGE, partial(self._rows.header, message)
         if isinstance(message, StoredRequest):
             if self._definition.rejects:
-                for rejected in message.envelope.rejected:
+                for rejected in message.rejected:
                     yield rejected.index, partial(self._rows.reject, message, rejected)
             for accepted, reason in message.faults:
                 yield accepted.index, partial(self._rows.fault, message, accepted, reason)

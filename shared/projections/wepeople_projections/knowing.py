@@ -38,7 +38,7 @@ class Knowledge:
 
     def note_names(self, request: StoredRequest) -> None:
         """These events will come."""
-        if request.envelope.kind == "events":
+        if request.request.kind == "events":
             self._names.update([row.event_id for row in request.accepted if row.named])
 
     def note_import(self, fact: StoredFact) -> None:

@@ -1,8 +1,8 @@
 """How messages are cut into transactions: by size; and by number too where Postgres has refused something."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 
-from wepeople_chassis.stream import StoredMessage
+from wepeople_chassis.stream import Batch, StoredMessage
 
 _FINER = 8
 _COARSER = 2
@@ -48,3 +48,18 @@ def groups_of(messages: list[StoredMessage], size: int) -> Iterator[list[StoredM
             group, taken = [], 0
     if group:
         yield group
+
+
+async def gathered(batches: AsyncIterator[Batch], limit: Callable[[], int]) -> AsyncGenerator[Batch]:
+    """What arrives, put together until it has its bytes, as long as more is on its way: each transaction costs the same
+    however little is in it.
+    """
+    messages: list[StoredMessage] = []
+    size = 0
+    async for batch in batches:
+        messages += batch.messages
+        size += sum(len(message.data) for message in batch.messages)
+        if batch.messages and batch.pending and size < limit():
+            continue
+        yield Batch(messages, batch.through, batch.pending)
+        messages, size = [], 0

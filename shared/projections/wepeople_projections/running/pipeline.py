@@ -12,7 +12,7 @@ from wepeople_projections.fold import Fold
 from wepeople_projections.memory import Memory
 from wepeople_projections.position import Position
 from wepeople_projections.running.checkpoint import Checkpoint
-from wepeople_projections.running.cut import Cut, groups_of
+from wepeople_projections.running.cut import Cut, gathered, groups_of
 from wepeople_projections.running.job import Job
 from wepeople_projections.running.lookups import find_bindings, find_names
 from wepeople_projections.running.poison import Prepared, log_parked, size_of, write
@@ -75,8 +75,8 @@ class Pipeline:
         if finish is not None and self._position.sequence >= finish.enough:
             await self._prepare_batch(Batch([], self._position.sequence, 0), finish)
             return
-        async with aclosing(reader.batches()) as batches:
-            async for batch in batches:
+        async with aclosing(reader.batches()) as batches, aclosing(gathered(batches, self._limit)) as fuller:
+            async for batch in fuller:
                 idle = not batch.messages and batch.through == self._position.sequence
                 if idle or (not batch.messages and finish is None and clock() < moved_at + IDLE_SECONDS):
                     continue

@@ -12,11 +12,14 @@ from psycopg import AsyncConnection
 
 from tests.support.fresh import Fresh
 from tests.support.read_models import query
+from wepeople_chassis.postgres import make_pool
 from wepeople_projections import Projection, ProjectionError, Row, on_event, table
 from wepeople_projections.postgres.about import About, read_about
 from wepeople_projections.postgres.ddl import create_schema
 from wepeople_projections.postgres.views import drop_views, serve, serving_version
 from wepeople_projections.projection import define
+from wepeople_projections.swapping import LeftBehindError
+from wepeople_projections.swapping import promote as swap_in
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.readers import create_reader
 
@@ -146,3 +149,20 @@ async def test_a_projection_can_be_taken_away_from_its_readers(fresh: Fresh, ana
     await promote(analyst, 1)
     await drop_views(analyst, "things")
     assert await query(fresh.admin_dsn, "SELECT to_regnamespace('things') AS it") == [{"it": None}]
+
+
+async def test_a_version_that_somebody_else_promoted_meanwhile_is_not_overtaken_unseen(
+    fresh: Fresh, analyst: AsyncConnection[Any]
+) -> None:
+    await promote(analyst, 1)
+    pool = make_pool(fresh.dsn("analyst"), "tests")
+    await pool.open()
+    try:
+        for stale in (None, "things_v2"):
+            with pytest.raises(LeftBehindError, match="somebody else has promoted"):
+                await swap_in(pool, "things", "things_v3", stale)
+        assert await serving_version(analyst, "things") == 1
+        await swap_in(pool, "things", "things_v3", "things_v1")
+        assert await serving_version(analyst, "things") == 3
+    finally:
+        await pool.close()

@@ -15,7 +15,7 @@ from wepeople_projections.control import Checkpoint, checkpoints, statement, wai
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.naming import REBUILD, REPLACED
 from wepeople_projections.postgres.about import read_about
-from wepeople_projections.postgres.views import point_views, serve
+from wepeople_projections.postgres.views import point_views, serve, serving_version
 from wepeople_projections.running.ownership import session_connection
 
 LOCK_SECONDS = 0.3
@@ -49,6 +49,9 @@ async def promote(pool: Pool, name: str, schema: str, serving: str | None) -> No
         if serving is not None:
             await connection.execute(statement("hold_still", serving))
             await _until_reached(pool, schema, await checkpoints(connection, serving))
+        now = await serving_version(connection, name)
+        if serving != (now and f"{name}_v{now}"):
+            raise LeftBehindError(f"somebody else has promoted another version of {name} meanwhile. Run this again")
         await serve(connection, name, schema)
 
     await _patiently(pool, swap)
@@ -104,7 +107,7 @@ async def _until_reached(pool: Pool, schema: str, wanted: Mapping[int, Checkpoin
             return
         if clock() > until:
             raise LeftBehindError(
-                f"{schema} does not come up to the version that serves. Is it running? `wepeople projection status` "
-                "shows it; run it, and promote it again"
+                f"{schema} does not come up to the version that serves. Is it running, or does it end before (--to)? "
+                "`wepeople projection status` shows it; run it, and promote it again"
             )
         await asyncio.sleep(LOOK_SECONDS)

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from psycopg import AsyncConnection
 
 from tests.support.every_kind import DEFINITION, SPECS, Keyed, Merged, Message, Newest, Perhaps, Seen, Session, batches
@@ -155,6 +155,10 @@ def newest() -> Newest:
     return Newest(org_id="org_1", n=0, at=0, then="", exact=Decimal(1), as_sent=b"{}")
 
 
+def session(until: int) -> Operation:
+    return upsert(Session(org_id="org_1", text="", n=0, until=until, hits=1))
+
+
 def total(number: int) -> Keyed:
     return Keyed(
         org_id="org_1",
@@ -193,6 +197,13 @@ async def test_any_operations_in_any_batches_make_the_rows_that_they_make_in_mem
 
     @settings(max_examples=150, deadline=None)
     @given(batches())
+    # A row of the table that is merged, and then expires by what it was before.
+    @example([[("org_1", 0, [[session(15)]])], [("org_1", 10, [[session(30)]]), ("org_1", 20, [])]])
+    # What is equal, and yet another value.
+    @example([[("org_1", 0, [[upsert(perhaps(exact=exact))]])] for exact in (Decimal("1.0"), Decimal("1.00"))])
+    @example([[("org_1", 0, [[upsert(perhaps(inexact=zero))]])] for zero in (0.0, -0.0)])
+    @example([[("org_1", 0, [[upsert(perhaps(for_queries=one))]])] for one in (b"1.0", b"1.00")])
+    @example([[("org_1", 0, [[upsert(perhaps(as_sent=one))]])] for one in (b"1", b" 1")])
     def check(history: list[list[Message]]) -> None:
         asyncio.run_coroutine_threadsafe(compare(history), loop).result(30)
 

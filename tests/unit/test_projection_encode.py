@@ -175,6 +175,7 @@ UNFIT: list[tuple[str, Any]] = [
     ("inexact", 10**400),
     ("text", None),
     ("text", b"text"),
+    ("text", []),
     ("text", "\ud800"),
     ("texts", ["\ud800"]),
     ("texts", None),
@@ -193,7 +194,8 @@ UNFIT: list[tuple[str, Any]] = [
 @pytest.mark.parametrize(("column", "value"), UNFIT)
 @pytest.mark.parametrize("repeated", [1, 20])
 def test_a_value_that_the_column_does_not_take_is_named_and_never_cut(column: str, value: Any, repeated: int) -> None:
-    rows = [every(text=str(n)) for n in range(20)] + [every(**{column: value})] * repeated
-    _, encode = encoder(spec_of(Every), rows[-20:])
-    with pytest.raises(OperationError, match=rf"Every\.{column} "):
-        encode(rows)
+    rows = [every(text=str(n)) for n in range(20)] + [every(**{column: value}) for _ in range(repeated)]
+    for sample in (rows[:20], rows[-20:]):
+        _, encode = encoder(spec_of(Every), sample)
+        with pytest.raises(OperationError, match=rf"Every\.{column} "):
+            encode(rows)

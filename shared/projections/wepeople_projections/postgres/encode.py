@@ -74,7 +74,7 @@ def _habits(columns: Sequence[Column], sample: Sequence[Row]) -> tuple[Habit, ..
 
 
 def _few(column: Column, values: Sequence[Any]) -> bool:
-    return column.kind is Kind.TEXT and len(set(values)) * 2 <= len(values)
+    return column.kind is Kind.TEXT and len({value for value in values if isinstance(value, str)}) * 2 <= len(values)
 
 
 @lru_cache(maxsize=512)

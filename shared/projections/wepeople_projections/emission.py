@@ -27,7 +27,7 @@ def emitted(handlers: Sequence[Handler], item: Any) -> Sequence[Operation]:
     return [operation for handler in handlers for operation in _several(handler(item))]
 
 
-def reason_of(error: Exception) -> str:
+def reason_of(error: BaseException) -> str:
     """An error in words, with the line of the handler that it came from."""
     try:
         text = str(error)

@@ -138,7 +138,9 @@ class RowFold:
                     operations = emitted(handlers, event)
                     if operations:
                         apply(org_id, operations)
-                except Exception as error:
+                except MemoryError:
+                    raise
+                except (Exception, SystemExit) as error:
                     self.worker_id = worker_id
                     self.park(request.message, accepted.index, org_id, reason_of(error))
                     continue
@@ -202,7 +204,10 @@ class RowFold:
             operations = [operation for handlers, item in calls for operation in emitted(handlers, item)]
             if operations:
                 self.changes.apply(message.org_id, operations)
-        except Exception as error:
+        except MemoryError:
+            # Not the row's fault, and another time there may be enough.
+            raise
+        except (Exception, SystemExit) as error:
             self.park(message.message, index, message.org_id, reason_of(error))
             return False
         return True

@@ -15,8 +15,6 @@ from wepeople_projections.commands.targets import find_target
 from wepeople_projections.control import execute
 
 LIST_COLUMNS = ("sequence", "row", "status", "org_id", "worker_id", "reason", "attempts", "parked_at")
-WAIT_SECONDS = 15.0
-LOOK_SECONDS = 0.25
 
 Line = dict[str, Any]
 

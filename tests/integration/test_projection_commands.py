@@ -44,6 +44,7 @@ async def test_a_run_without_an_end_follows_the_stream_until_ctrl_c_and_the_next
         await analyst.counted(12)
 
 
+@pytest.mark.slow
 async def test_a_run_that_was_killed_goes_on_and_counts_nothing_twice(analyst: Analyst) -> None:
     file = analyst.write()
     await analyst.store_much(1_500)
@@ -57,6 +58,7 @@ async def test_a_run_that_was_killed_goes_on_and_counts_nothing_twice(analyst: A
         await analyst.counted(4_501)
 
 
+@pytest.mark.slow
 async def test_two_runs_of_the_same_share_the_work_and_count_nothing_twice(analyst: Analyst) -> None:
     file = analyst.write()
     async with analyst.running("run", file), analyst.running("run", file):

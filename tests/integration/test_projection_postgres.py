@@ -301,6 +301,14 @@ async def test_founded_orgs_identifiers_and_named_events_are_stored_once(connect
         assert await refusal(connection, again) is not None
 
 
+@pytest.mark.parametrize("fault", [{"name": "a\0b"}, {"occurred_at_us": 2**62 * 3}, {"occurred_at_us": -(2**60)}])
+async def test_an_org_that_cannot_be_stored_is_refused(connection: AsyncConnection[Any], fault: dict[str, Any]) -> None:
+    plain: dict[str, Any] = {"fact_id": "f", "org_id": "org_1", "name": "Acme", "salt": b"salt", "occurred_at_us": 1}
+    changes = Changes(SPECS)
+    changes.orgs = [OrgFounded(**(plain | fault))]
+    assert await refusal(connection, changes) is not None
+
+
 async def test_a_parked_message_is_kept_once_and_each_row_of_it_with_its_reason(
     connection: AsyncConnection[Any],
 ) -> None:

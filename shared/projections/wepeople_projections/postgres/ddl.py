@@ -12,6 +12,7 @@ from wepeople_projections.columns import Column
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.naming import split_version
 from wepeople_projections.postgres.about import About, write_about
+from wepeople_projections.postgres.quoting import quoted
 from wepeople_projections.projection import Definition
 from wepeople_projections.table import TableSpec
 
@@ -36,11 +37,6 @@ JOIN pg_namespace tn ON tn.oid = t.relnamespace
 WHERE tn.nspname = %s AND vn.nspname <> %s
 ORDER BY 1
 """
-
-
-def quoted(name: str) -> str:
-    """A table or column in a statement; its name is checked (`is_name`), but may be a word of SQL."""
-    return f'"{name}"'
 
 
 def tables_sha256(definition: Definition) -> str:
@@ -86,21 +82,21 @@ async def drop_schema(connection: AsyncConnection[Any], schema: str) -> None:
             raise ProjectionError(
                 f"{schema} serves {', '.join(views)}: promote another version of {name} before you drop it"
             )
-        await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        await connection.execute(f"DROP SCHEMA IF EXISTS {quoted(schema)} CASCADE")
 
 
 def _statements(definition: Definition, schema: str) -> Iterator[str]:
-    yield f"CREATE SCHEMA {schema};"
-    yield _RUNTIME.replace("{schema}", schema)
+    yield f"CREATE SCHEMA {quoted(schema)};"
+    yield _RUNTIME.replace("{schema}", quoted(schema))
     for spec in definition.tables:
         yield from _table(schema, spec)
-        yield f"GRANT SELECT ON {schema}.{quoted(spec.name)} TO wepeople_operator, wepeople_reader;"
+        yield f"GRANT SELECT ON {quoted(schema)}.{quoted(spec.name)} TO wepeople_operator, wepeople_reader;"
     for table in (*ORG_TABLES, *(spec.name for spec in definition.tables)):
-        yield _ROW_POLICIES.replace("{table}", f"{schema}.{quoted(table)}")
+        yield _ROW_POLICIES.replace("{table}", f"{quoted(schema)}.{quoted(table)}")
 
 
 def _table(schema: str, spec: TableSpec) -> Iterator[str]:
-    table = f"{schema}.{quoted(spec.name)}"
+    table = f"{quoted(schema)}.{quoted(spec.name)}"
     columns = ", ".join(map(_column, spec.columns))
     yield f"CREATE TABLE {table} ({columns}, PRIMARY KEY ({', '.join(map(quoted, spec.key))}));"
     indexes = list(spec.indexes)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from psycopg import AsyncConnection
 
 from wepeople_contracts.subjects import PARTITIONS, partition_of
-from wepeople_projections.postgres.ddl import quoted
+from wepeople_projections.postgres.quoting import quoted
 from wepeople_projections.projection import Definition
 
 _HALF = 2**64
@@ -132,7 +132,7 @@ async def digests(connection: AsyncConnection[Any], schema: str, definition: Def
     found = {}
     async with _same_formats(connection):
         for table in keys_of(definition):
-            cursor = await connection.execute(_DIGEST.replace("{table}", f"{schema}.{quoted(table)}"))
+            cursor = await connection.execute(_DIGEST.replace("{table}", f"{quoted(schema)}.{quoted(table)}"))
             found[table] = {
                 org_id: Digest(rows, int(high) % _HALF, int(low) % _HALF)
                 for org_id, rows, high, low in await cursor.fetchall()
@@ -177,7 +177,7 @@ def keys_of(definition: Definition) -> Mapping[str, tuple[str, ...]]:
 async def _rows(
     connection: AsyncConnection[Any], schema: str, table: str, key: tuple[str, ...], org_id: str
 ) -> AsyncGenerator[tuple[str, str, str]]:
-    statement = _ROWS.replace("{table}", f"{schema}.{quoted(table)}").replace(
+    statement = _ROWS.replace("{table}", f"{quoted(schema)}.{quoted(table)}").replace(
         "{key}", ", ".join(f"t.{quoted(column)}" for column in key)
     )
     async with connection.cursor(name=f"rows_of_{schema}") as cursor:

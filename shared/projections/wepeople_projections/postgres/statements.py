@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from wepeople_projections.columns import Column, Kind, Merge
-from wepeople_projections.postgres.ddl import quoted
+from wepeople_projections.postgres.quoting import quoted
 from wepeople_projections.postgres.records import selected, taken_apart
 from wepeople_projections.table import TableSpec
 
@@ -32,13 +32,13 @@ class Statements(NamedTuple):
 
 def copy_statement(schema: str, spec: TableSpec, columns: Sequence[str]) -> str:
     """COPY into these columns."""
-    return f"COPY {schema}.{quoted(spec.name)} ({', '.join(map(quoted, columns))}) FROM STDIN (FORMAT binary)"
+    return f"COPY {quoted(schema)}.{quoted(spec.name)} ({', '.join(map(quoted, columns))}) FROM STDIN (FORMAT binary)"
 
 
 @lru_cache(maxsize=512)
 def statements(schema: str, spec: TableSpec) -> Statements:
     """The statements of a table in a schema."""
-    table = f"{schema}.{quoted(spec.name)}"
+    table = f"{quoted(schema)}.{quoted(spec.name)}"
     keys = taken_apart(key_columns(spec))
     by_key = " AND ".join(f"t.{quoted(name)} = k.{quoted(name)}" for name in spec.key)
     until = taken_apart((EXPIRES_UNTIL,))

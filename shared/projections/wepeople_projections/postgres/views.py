@@ -10,7 +10,7 @@ from psycopg import AsyncConnection, errors, sql
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.naming import split_version
 from wepeople_projections.postgres.about import read_about, schemas
-from wepeople_projections.postgres.ddl import quoted
+from wepeople_projections.postgres.quoting import quoted
 
 LOCK_ATTEMPTS = 10
 
@@ -43,7 +43,7 @@ async def serve(connection: AsyncConnection[Any], name: str, schema: str) -> Non
     for other in await schemas(connection):
         if split_version(other)[0] == name and split_version(other)[1] is not None:
             serving = "coalesce(serving_since, now())" if other == schema else "NULL"
-            await connection.execute(f"UPDATE {other}.about SET serving_since = {serving}")  # noqa: S608
+            await connection.execute(f"UPDATE {quoted(other)}.about SET serving_since = {serving}")  # noqa: S608
     await point_views(connection, name, schema)
 
 
@@ -61,7 +61,7 @@ async def point_views(connection: AsyncConnection[Any], name: str, schema: str) 
     for gone in there - views.keys():
         await _drop(connection, name, gone)
     for view, select in views.items():
-        await _point(connection, name, view, select.replace("{schema}", schema))
+        await _point(connection, name, view, select.replace("{schema}", quoted(schema)))
         await _comment(connection, name, view, schema)
 
 

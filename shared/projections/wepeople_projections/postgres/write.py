@@ -16,7 +16,7 @@ from wepeople_projections.operations import Sql
 from wepeople_projections.parked import Parked
 from wepeople_projections.postgres.binary import HEADER, TRAILER
 from wepeople_projections.postgres.encode import encoder
-from wepeople_projections.postgres.records import as_json
+from wepeople_projections.postgres.records import as_json, instant
 from wepeople_projections.postgres.runtime import BOUND, NAMED, BoundIdentifier, NamedEvent
 from wepeople_projections.postgres.statements import EXPIRES_UNTIL, copy_statement, key_columns, statements
 from wepeople_projections.table import Row, TableSpec
@@ -64,9 +64,8 @@ async def write_changes(connection: AsyncConnection[Any], schema: str, changes: 
     What is `refused` may come as `psycopg.Error` or `OperationError`; the transaction is of no use after either.
     """
     for org in changes.orgs:
-        await connection.execute(
-            _SQL["found"].replace("{schema}", schema), [org.org_id, org.name, org.salt, as_datetime(org.occurred_at_us)]
-        )
+        values = [org.org_id, org.name, org.salt, instant(org.occurred_at_us)]
+        await connection.execute(_SQL["found"].replace("{schema}", schema), values)
     for layer in changes.layers:
         if isinstance(layer, Sql):
             await _run(connection, schema, layer)

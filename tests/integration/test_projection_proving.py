@@ -11,7 +11,7 @@ from tests.support.fresh import Fresh
 from tests.support.poisoned import ORG, request
 from tests.support.stored import founded
 from tests.support.tally import POISON, Tally
-from wepeople_projections import proving
+from wepeople_projections import building, proving
 from wepeople_projections.building import Workplace
 from wepeople_projections.projection import Definition
 
@@ -51,7 +51,7 @@ async def test_a_difference_that_is_gone_before_its_row_could_be_named_is_one(
     ground: Ground, tally: Definition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await ground.rows(f"UPDATE {SCHEMA}.count SET events = 6 WHERE event_type = 'a' RETURNING 1")
-    build = proving.build
+    build = building.build
 
     async def put_right_and_build(*arguments: Any) -> None:
         await ground.rows(f"UPDATE {SCHEMA}.count SET events = 1 WHERE event_type = 'a' RETURNING 1")

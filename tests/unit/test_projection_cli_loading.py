@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from wepeople_projections.errors import DefinitionError
-from wepeople_projections.load import LoadError, load_file, load_source
+from wepeople_projections.load import LoadError, load_file, load_source, machinery_sha256
 from wepeople_projections.naming import file_problem, name_problem, split_version
 
 DEPLOYS = '''
@@ -80,6 +80,33 @@ def test_a_projection_may_import_what_lies_beside_it(tmp_path: Path) -> None:
 def test_a_change_of_the_code_is_seen(tmp_path: Path) -> None:
     before = load_file(str(written(tmp_path))).code_sha256
     assert load_file(str(written(tmp_path, DEPLOYS + "# later\n"))).code_sha256 != before
+
+
+def test_a_change_of_what_lies_beside_it_and_is_imported_is_seen(tmp_path: Path) -> None:
+    beside = written(tmp_path, "SHIPPED = 1\n", "another_beside_the_deploys.py")
+    unused = written(tmp_path, "", "nobody_imports_this.py")
+    path = str(written(tmp_path, "import another_beside_the_deploys\n" + DEPLOYS))
+    before = load_file(path).code_sha256
+    unused.write_text("SHIPPED = 2\n")
+    assert load_file(path).code_sha256 == before
+    beside.write_text("SHIPPED = 2\n")
+    assert load_file(path).code_sha256 != before
+
+
+def test_another_release_of_what_runs_projections_is_other_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(written(tmp_path))
+    before = load_file(path).code_sha256
+    release = tmp_path / "release"
+    release.mkdir()
+    written(release, "later = True\n", "fold.py")
+    monkeypatch.setattr("wepeople_projections.load.files", lambda _: release)
+    machinery_sha256.cache_clear()
+    try:
+        assert load_file(path).code_sha256 != before
+    finally:
+        machinery_sha256.cache_clear()
 
 
 @pytest.mark.parametrize(

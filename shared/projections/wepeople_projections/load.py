@@ -11,7 +11,10 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import entry_points
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +24,11 @@ from wepeople_projections.projection import Definition, Projection, define
 
 BUILT_IN = "wepeople.projections"
 """The entry-point group by which members bring projections; the entry's name is the projection's."""
+_FILE = "projection_of_file_"
+"""How modules that were made of projections' files are called."""
+_INSTALLED = {"site-packages", "dist-packages"}
+_MACHINERY = ("wepeople_contracts", "wepeople_projections")
+_DECIDES_NOTHING = ("__pycache__", "commands", "kit", "skeleton")
 
 
 class LoadError(ProjectionError):
@@ -33,7 +41,7 @@ class NoFileError(LoadError):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A projection, where it comes from, and the SHA-256 of the code it is written in (not of what that imports)."""
+    """A projection, where it comes from, and the SHA-256 of all the code that decides what it makes of the stream."""
 
     definition: Definition
     source: str
@@ -52,8 +60,9 @@ def load_file(spec: str) -> Loaded:
         raise NoFileError(f"There is no file {path}. `wepeople projection new NAME` writes one to begin with.")
     if path.suffix != ".py":
         raise LoadError(f"{path} is not a Python file: its name has to end in .py.")
-    projection = _chosen(_import_file(path.resolve()), class_name, path)
-    return _loaded(projection, f"{path.resolve()}:{projection.__name__}", [path])
+    resolved = path.resolve()
+    projection = _chosen(_import_file(resolved), class_name, path)
+    return _loaded(projection, f"{resolved}:{projection.__name__}", [resolved, *_loaded_from(resolved.parent)])
 
 
 def load_source(source: str) -> Loaded:
@@ -62,19 +71,53 @@ def load_source(source: str) -> Loaded:
         return load_file(source)
     module_name, _, class_name = source.partition(":")
     projection: type[Projection] = getattr(importlib.import_module(module_name), class_name)
-    files = {inspect.getsourcefile(owner) for part in (projection, *projection.parts) for owner in _own_classes(part)}
-    return _loaded(projection, source, sorted(Path(file) for file in files if file))
+    folders = {
+        Path(inspect.getfile(owner)).parent for part in (projection, *projection.parts) for owner in _own_classes(part)
+    }
+    return _loaded(projection, source, [file for folder in folders for file in folder.glob("*.py")])
 
 
-def _loaded(projection: type[Projection], source: str, files: Iterable[Path]) -> Loaded:
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+def _loaded(projection: type[Projection], source: str, code: Iterable[Path]) -> Loaded:
+    digest = hashlib.sha256(machinery_sha256().encode())
+    for content in sorted(hashlib.sha256(file.read_bytes()).digest() for file in set(code)):
+        digest.update(content)
     return Loaded(define(projection), source, digest.hexdigest())
 
 
+def _loaded_from(folder: Path) -> Iterable[Path]:
+    """The files of modules that were imported from a folder or below, but for what is installed there, for other
+    projections' files, and for this one's own code, which counts whether or not it is loaded yet.
+    """
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not file or name.startswith(_FILE) or name.partition(".")[0].startswith("wepeople_"):
+            continue
+        path = Path(file).resolve()
+        if path.is_relative_to(folder) and not _INSTALLED & {*path.relative_to(folder).parts} and path.is_file():
+            yield path
+
+
+@lru_cache(maxsize=1)
+def machinery_sha256() -> str:
+    """The SHA-256 of the installed code that folds and writes, and of the contracts; not of commands and the kit."""
+    digest = hashlib.sha256()
+    for package in _MACHINERY:
+        for file in _sources(files(package)):
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _sources(folder: Traversable) -> Iterable[Traversable]:
+    for found in sorted(folder.iterdir(), key=lambda found: found.name):
+        if found.is_dir() and found.name not in _DECIDES_NOTHING:
+            yield from _sources(found)
+        elif found.name.endswith((".py", ".sql")):
+            yield found
+
+
 def _own_classes(projection: type[Projection]) -> Iterable[type[Any]]:
-    return [*(owner for owner in projection.__mro__ if issubclass(owner, Projection)), *projection.tables]
+    bases = (owner for owner in projection.__mro__ if issubclass(owner, Projection) and owner is not Projection)
+    return [*bases, *projection.tables]
 
 
 def _split(spec: str) -> tuple[Path, str | None]:
@@ -84,7 +127,7 @@ def _split(spec: str) -> tuple[Path, str | None]:
 
 def _import_file(path: Path) -> ModuleType:
     # Not under its own name, which may be that of a module; known to `sys.modules`, where annotations are looked up.
-    name = f"projection_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    name = f"{_FILE}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
     found = importlib.util.spec_from_file_location(name, path)
     assert found is not None, "the name ends in .py"
     assert found.loader is not None

@@ -195,7 +195,8 @@ UNFIT: list[tuple[str, Any]] = [
 @pytest.mark.parametrize("repeated", [1, 20])
 def test_a_value_that_the_column_does_not_take_is_named_and_never_cut(column: str, value: Any, repeated: int) -> None:
     rows = [every(text=str(n)) for n in range(20)] + [every(**{column: value}) for _ in range(repeated)]
-    for sample in (rows[:20], rows[-20:]):
+    few = [every(**{column: n % 3 * "x"}) for n in range(20)] if column == "text" else rows
+    for sample in (rows[:20], rows[-20:], few):
         _, encode = encoder(spec_of(Every), sample)
         with pytest.raises(OperationError, match=rf"Every\.{column} "):
             encode(rows)

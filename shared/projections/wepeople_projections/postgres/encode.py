@@ -100,7 +100,11 @@ def _compiled(spec: TableSpec, habits: tuple[Habit, ...]) -> Encoder:
         (
             "def write(rows):",
             *(f"    before_{numbered[column]} = rows" for column in same),
-            *(f"    texts_{numbered[column]} = Texts()" for column, habit in others if habit is Habit.FEW),
+            *(
+                f"    texts_{numbered[column]} = Texts({'{None: NULL}' if column.optional else ''})"
+                for column, habit in others
+                if habit is Habit.FEW
+            ),
             "    parts = []",
             "    extend = parts.extend",
             "    for row in rows:",
@@ -170,8 +174,8 @@ def _optional(column: Column) -> Callable[[Any], bytes]:
 class _Texts(dict[str | None, bytes]):
     """Texts written before."""
 
-    def __missing__(self, value: str | None) -> bytes:
-        data = self[value] = binary.NULL if value is None else binary.text(value)
+    def __missing__(self, value: str) -> bytes:
+        data = self[value] = binary.text(value)
         return data
 
 

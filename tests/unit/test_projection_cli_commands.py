@@ -11,7 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from wepeople_projections.cli import parked, projection
-from wepeople_projections.commands.choosing import ChoiceError, in_words, kept
+from wepeople_projections.commands.choosing import Choice, ChoiceError, in_words, kept, without_effect
 from wepeople_projections.commands.notices import Notices
 from wepeople_projections.commands.targets import Target, TargetError, choose
 from wepeople_projections.postgres.about import About
@@ -132,3 +132,12 @@ def test_a_server_that_is_away_is_said_in_words_and_what_mends_itself_is_not(
     log(notices, "warning", "database_away", error="no")
     log(notices, "warning", "locks_lost", error="no")
     assert said.getvalue() == "Postgres does not answer; the work goes on when it does.\n"
+
+
+def test_a_beginning_that_leaves_nothing_away_is_said_to() -> None:
+    choice = Choice(start="2026-04-01")
+    assert without_effect(choice, Selection()) == (
+        "The stream has nothing before 2026-04-01, so --from leaves nothing away."
+    )
+    assert without_effect(choice, Selection(from_sequence=2)) is None
+    assert without_effect(Choice(orgs=("Acme",)), Selection()) is None

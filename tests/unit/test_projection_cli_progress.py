@@ -119,3 +119,15 @@ def test_on_a_terminal_there_is_a_bar() -> None:
         shown.show(LAST, done=True)
     assert "3/3 messages" in written.getvalue()
     assert "━" in written.getvalue()
+
+
+def test_a_count_that_turns_out_lower_leaves_no_negative_time(clock: Clock) -> None:
+    meter = Meter(clock)
+    meter.found(0, 10)
+    meter.found(0, 5)
+    meter.standing()
+    clock.now += 20
+    meter.standing()
+    meter.counted(2)
+    clock.now += 1
+    assert meter.standing().seconds_left is None

@@ -78,7 +78,7 @@ class Meter:
             total=self._messages + left,
             rows=self._rows,
             rows_per_second=round((self._rows - rows) / seconds),
-            seconds_left=0 if not left else round(left / messages_per_second) if messages_per_second else None,
+            seconds_left=0 if not left else round(left / messages_per_second) if messages_per_second > 0 else None,
         )
 
 

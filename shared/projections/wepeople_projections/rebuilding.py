@@ -60,7 +60,7 @@ async def rebuild(place: Workplace, code: Loaded, schema: str, on_poison: OnPois
 
     async def bring_the_rest(connection: AsyncConnection[Any]) -> None:
         if await skipped_rows(connection, schema) != skipped:
-            raise RebuildError(f"rows of {schema} were skipped while it was built. Run this again, which begins anew")
+            raise RebuildError(f"Rows of {schema} were skipped while it was built. Run this again, which begins anew")
         await bring(await checkpoints(connection, schema), None)
 
     await put_in_place(place.pool, about.name, schema, bring_the_rest)

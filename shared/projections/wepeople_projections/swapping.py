@@ -51,7 +51,7 @@ async def promote(pool: Pool, name: str, schema: str, serving: str | None) -> No
             await _until_reached(pool, schema, await checkpoints(connection, serving))
         now = await serving_version(connection, name)
         if serving != (now and f"{name}_v{now}"):
-            raise LeftBehindError(f"somebody else has promoted another version of {name} meanwhile. Run this again")
+            raise LeftBehindError(f"Somebody else has promoted another version of {name} meanwhile. Run this again")
         await serve(connection, name, schema)
 
     await _patiently(pool, swap)
@@ -90,7 +90,7 @@ async def _patiently(pool: Pool, swap: Bring) -> None:
             except (errors.LockNotAvailable, errors.DeadlockDetected) as error:
                 if attempt == ATTEMPTS - 1:
                     raise LockedOutError(
-                        "a long query or transaction holds the tables. Wait until it has ended, and run this again"
+                        "A long query or transaction holds the tables. Wait until it has ended, and run this again"
                     ) from error
             await asyncio.sleep(PAUSE_SECONDS)
 

@@ -73,6 +73,13 @@ def in_words(selection: Selection) -> str:
     return " ".join(parts) or "the whole stream"
 
 
+def without_effect(choice: Choice, selection: Selection) -> str | None:
+    """What to tell whoever chose a beginning that leaves nothing away."""
+    if choice.start is None or selection.from_sequence > 1:
+        return None
+    return f"The stream has nothing before {choice.start}, so --from leaves nothing away."
+
+
 async def _first(connection: Client, text: str | None) -> int:
     if text is None:
         return 1

@@ -44,7 +44,8 @@ async def _check_droppable(owner: AsyncConnection[Any], target: Target, serving:
             "away from them as well."
         )
     if processes := await member_count(owner, target.schema):
-        raise TargetError(f"{target.schema} is running ({processes} process(es)). End that first, by Ctrl-C.")
+        counted = "1 process" if processes == 1 else f"{processes} processes"
+        raise TargetError(f"{target.schema} is running ({counted}). End that first, by Ctrl-C.")
 
 
 def _all_of(schema: str) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """`wepeople projection list|status`: what there is, and how far it is."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from nats.aio.client import Client
 from psycopg import AsyncConnection
 
 from wepeople_chassis.operator import Operator, operator_connection, show
+from wepeople_chassis.stream import stream_state
 from wepeople_projections.backlog import count_messages, oldest_age_seconds, stretches
 from wepeople_projections.commands.choosing import in_words
 from wepeople_projections.commands.session import command, connection
@@ -71,6 +73,8 @@ def show_status(name: str | None, as_json: bool) -> None:
 
 
 async def _line(reading: AsyncConnection[Any], stream: Client, target: Target, rows_before: int) -> dict[str, Any]:
+    # Asked first: a partition of which nothing is left has then all up to there, wherever its last message is.
+    end = (await stream_state(stream)).last_sequence
     found = await checkpoints(reading, target.schema)
     positions = sequences(found)
     asked = stretches(positions, target.about.selection)
@@ -82,9 +86,9 @@ async def _line(reading: AsyncConnection[Any], stream: Client, target: Target, r
     [verified] = await execute(reading, "verified_at", target.schema)
     return {
         "projection": target.schema,
-        "state": _state(target, processes, sum(left.values())),
+        "state": _state(target, processes, end, sum(left.values())),
         "serving": "yes" if target.serving else "no",
-        "position": min(positions[stretch.partition] for stretch in asked) if asked else 0,
+        "position": _position(target, positions, left, end),
         "lag_messages": sum(left.values()),
         "lag_seconds": round(max(ages, default=0.0), 3),
         "rows": rows,
@@ -99,10 +103,18 @@ async def _line(reading: AsyncConnection[Any], stream: Client, target: Target, r
     }
 
 
-def _state(target: Target, processes: int, left: int) -> str:
+def _position(target: Target, positions: Mapping[int, int], left: Mapping[int, int], end: int) -> int:
+    """Up to where nothing is missing: only partitions of which something is left hold it back."""
+    last = target.about.selection.to_sequence
+    reached = end if last is None else min(end, last)
+    return min((positions[partition] for partition, messages in left.items() if messages), default=reached)
+
+
+def _state(target: Target, processes: int, end: int, left: int) -> str:
     if target.about.paused:
         return "paused"
-    if target.about.selection.to_sequence is not None and not left:
+    last = target.about.selection.to_sequence
+    if last is not None and end >= last and not left:
         return "finished"
     return "running" if processes else "stopped"
 

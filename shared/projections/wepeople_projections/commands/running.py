@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 import psycopg
-from nats.aio.client import Client
 from psycopg import AsyncConnection
 
 from wepeople_chassis.operator import Operator, fail, stderr
 from wepeople_projections.building import Workplace, build, workplace
-from wepeople_projections.commands.choosing import Choice, kept, selection_of
+from wepeople_projections.commands.choosing import Choice, kept, selection_of, without_effect
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.targets import TargetError
 from wepeople_projections.control import RowKey, execute, rows_aside
@@ -19,6 +18,7 @@ from wepeople_projections.postgres.about import About, read_about, schema_exists
 from wepeople_projections.postgres.ddl import create_schema, tables_sha256, views_of
 from wepeople_projections.running.options import OnPoison, RunOptions
 from wepeople_projections.running.poison import PoisonFound
+from wepeople_projections.selection import Selection
 
 
 def run_projection(file: str, choice: Choice, on_poison: OnPoison | None, as_json: bool) -> None:
@@ -67,8 +67,9 @@ async def _begun(place: Workplace, loaded: Loaded, choice: Choice, on_poison: On
     """What the version's schema says of itself, once there is one that this class and these choices fit."""
     schema = loaded.definition.schema
     async with place.pool.connection() as connection:
+        selection = await selection_of(place.stream, choice) if choice.anything else Selection()
         if schema not in await schemas(connection):
-            await _create(connection, place.stream, loaded, choice, on_poison)
+            await _create(connection, loaded, selection, on_poison)
         about = await read_about(connection, schema)
         if about.tables_sha256 != tables_sha256(loaded.definition):
             raise TargetError(
@@ -77,7 +78,9 @@ async def _begun(place: Workplace, loaded: Loaded, choice: Choice, on_poison: On
                 f"anew: wepeople projection drop {about.name} {about.version}"
             )
         if choice.anything:
-            kept(about.selection, await selection_of(place.stream, choice), schema)
+            kept(about.selection, selection, schema)
+        if said := without_effect(choice, selection):
+            _say(said)
         if on_poison not in (None, about.on_poison):
             await set_on_poison(connection, schema, on_poison)
         if about.code_sha256 != loaded.code_sha256:
@@ -98,7 +101,7 @@ async def _begun(place: Workplace, loaded: Loaded, choice: Choice, on_poison: On
 
 
 async def _create(
-    connection: AsyncConnection, stream: Client, loaded: Loaded, choice: Choice, on_poison: OnPoison | None
+    connection: AsyncConnection, loaded: Loaded, selection: Selection, on_poison: OnPoison | None
 ) -> None:
     definition = loaded.definition
     if await schema_exists(connection, definition.schema):
@@ -109,7 +112,7 @@ async def _create(
         source=loaded.source,
         code_sha256=loaded.code_sha256,
         tables_sha256=tables_sha256(definition),
-        selection=await selection_of(stream, choice),
+        selection=selection,
         on_poison=on_poison or "park",
         ordered=definition.ordered,
     )

@@ -15,6 +15,7 @@ from psycopg_pool import PoolTimeout
 from wepeople_chassis.operator import Operator, fail, run, stderr
 from wepeople_chassis.stream import StreamError
 from wepeople_projections.commands.notices import Notices
+from wepeople_projections.commands.troubles import postgres_trouble
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.load import built_in_sources
 
@@ -72,20 +73,10 @@ async def _explained(operator: Operator, work: Work) -> None:
         fail(_sentence(str(error)), 1)
     except StreamError as error:
         fail(_sentence(f"The stream cannot be read: {error}"), 1)
-    except psycopg.errors.LockNotAvailable:
-        fail("A long query or transaction reads these tables. Wait until it has ended, and run this again.", 1)
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
-        fail(f"Tables are gone: {_first_line(error)}. Was this version dropped meanwhile?", 1)
-    except (psycopg.OperationalError, PoolTimeout) as error:
-        fail(f"Postgres does not answer: {_first_line(error)}. Is the system running?", 1)
-    except psycopg.Error as error:
-        fail(f"Postgres refused: {_first_line(error)}. Is this release provisioned?", 1)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]
+    except (psycopg.Error, PoolTimeout) as error:
+        fail(postgres_trouble(error), 1)
 
 
 def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
+    """With its full stop. It is never capitalised: it may begin with the name of a schema, a class or a file."""
     return text if text.endswith((".", "?", "!")) else f"{text}."

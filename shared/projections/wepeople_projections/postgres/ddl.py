@@ -62,9 +62,9 @@ async def create_schema(connection: AsyncConnection[Any], definition: Definition
             await connection.execute("\n".join(_statements(definition, schema)))
             await write_about(connection, schema, msgspec.structs.replace(about, views=views_of(definition)))
     except (errors.DuplicateSchema, errors.UniqueViolation) as error:
-        raise ProjectionError(f"the schema {schema} is there already") from error
+        raise ProjectionError(f"The schema {schema} is there already") from error
     except errors.InsufficientPrivilege as error:
-        raise ProjectionError(f"this database role cannot make {schema}: {error}") from error
+        raise ProjectionError(f"This database role cannot make {schema}: {error}") from error
 
 
 def views_of(definition: Definition) -> Mapping[str, str]:

@@ -16,6 +16,7 @@ from wepeople_projections.operations import Sql
 from wepeople_projections.parked import Parked
 from wepeople_projections.postgres.binary import HEADER, TRAILER
 from wepeople_projections.postgres.encode import encoder
+from wepeople_projections.postgres.quoting import quoted
 from wepeople_projections.postgres.records import as_json, instant
 from wepeople_projections.postgres.runtime import BOUND, NAMED, BoundIdentifier, NamedEvent
 from wepeople_projections.postgres.statements import EXPIRES_UNTIL, copy_statement, key_columns, statements
@@ -65,7 +66,7 @@ async def write_changes(connection: AsyncConnection[Any], schema: str, changes: 
     """
     for org in changes.orgs:
         values = [org.org_id, org.name, org.salt, instant(org.occurred_at_us)]
-        await connection.execute(_SQL["found"].replace("{schema}", schema), values)
+        await connection.execute(_SQL["found"].replace("{schema}", quoted(schema)), values)
     for layer in changes.layers:
         if isinstance(layer, Sql):
             await _run(connection, schema, layer)
@@ -86,7 +87,7 @@ async def park(connection: AsyncConnection[Any], schema: str, parked: Sequence[P
     for message in {row.message.sequence: row.message for row in parked}.values():
         stored_at = as_datetime(message.stored_at_ns // 1_000)
         await connection.execute(
-            _SQL["park_message"].replace("{schema}", schema),
+            _SQL["park_message"].replace("{schema}", quoted(schema)),
             [message.sequence, message.subject, message.message_id, stored_at, message.data],
         )
     lines = (
@@ -100,7 +101,7 @@ async def park(connection: AsyncConnection[Any], schema: str, parked: Sequence[P
         )
         for row in parked
     )
-    await connection.execute(_SQL["park"].replace("{schema}", schema), [as_json(_PARKED, lines)])
+    await connection.execute(_SQL["park"].replace("{schema}", quoted(schema)), [as_json(_PARKED, lines)])
 
 
 def _storable(words: str) -> str:
@@ -167,7 +168,7 @@ def _values(spec: TableSpec, key: Key) -> tuple[Any, ...]:
 
 async def _run(connection: AsyncConnection[Any], schema: str, operation: Sql) -> None:
     """A statement of the projection's own, which sees its own schema."""
-    await connection.execute("SELECT set_config('search_path', %s, true)", [schema])
+    await connection.execute("SELECT set_config('search_path', %s, true)", [quoted(schema)])
     parameters: Mapping[str, Any] = operation.parameters
     try:
         await connection.execute(operation.statement, parameters)

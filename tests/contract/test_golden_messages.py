@@ -84,7 +84,7 @@ def test_a_golden_message_says_the_same_once_it_is_stored_again(path: Path) -> N
         head = decode_head(path.read_bytes())
         assert all(getattr(head, name) == getattr(message, name) for name in head.__struct_fields__)
         outline = decode_outline(path.read_bytes())
-        assert len(outline.accepted) == len(message.accepted)
+        assert outline.accepted_count == len(message.accepted)
         rest = set(outline.__struct_fields__) - {"accepted"}
         assert all(getattr(outline, name) == getattr(message, name) for name in rest)
     else:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from tests.support.stored import envelope, founded, raw
 from wepeople_contracts.directory import decode_fact, encode_fact
-from wepeople_contracts.envelope import ENVELOPE_VERSION, decode, decode_head, decode_outline, encode
+from wepeople_contracts.envelope import ENVELOPE_VERSION, AcceptedRow, decode, decode_head, decode_outline, encode
 from wepeople_contracts.upcasting import Chain, NewerVersion, Upcaster
 
 
@@ -120,6 +120,19 @@ def test_a_head_says_the_same_as_its_envelope() -> None:
     whole = envelope("org_a", [raw({})])
     head = decode_head(encode(whole))
     assert all(getattr(head, name) == getattr(whole, name) for name in head.__struct_fields__)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 15, 16, 500, 65_536])
+def test_an_outline_counts_the_accepted_rows(rows: int) -> None:
+    whole = envelope("org_a", [])
+    row = AcceptedRow(0, "evt_1", b"{}")
+    assert decode_outline(encode(replace(whole, accepted=[row] * rows))).accepted_count == rows
+
+
+def test_an_outline_without_an_array_of_rows_is_a_decode_error() -> None:
+    fields = msgspec.msgpack.decode(encode(envelope("org_a", []))) | {"accepted": 7}
+    with pytest.raises(DecodeError):
+        _ = decode_outline(msgspec.msgpack.encode(fields)).accepted_count
 
 
 ENVELOPE = encode(envelope("org_a", [raw({})]))

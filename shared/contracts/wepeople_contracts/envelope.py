@@ -95,8 +95,12 @@ class EnvelopeHead(Struct, frozen=True, kw_only=True):
     charge: Charge
 
 
+_SHORT_ARRAY = 0x9
+_LENGTH_BYTES = {0xDC: 2, 0xDD: 4}
+
+
 class EnvelopeOutline(Struct, frozen=True, kw_only=True):
-    """For who needs no accepted row: they are only counted, which is a third of the decoder's work."""
+    """For who needs no accepted row: the decoder skips them, a quarter of its work. `accepted_count` is how many."""
 
     version: int = ENVELOPE_VERSION
     kind: Literal["events", "snapshot"]
@@ -105,8 +109,18 @@ class EnvelopeOutline(Struct, frozen=True, kw_only=True):
     app_id: str
     connection: str
     received_at_us: int
-    accepted: list[msgspec.Raw]
+    accepted: msgspec.Raw
     rejected: list[RejectedRow]
+
+    @property
+    def accepted_count(self) -> int:
+        """From the head of MessagePack's array; `msgspec.DecodeError` when it is none."""
+        head = bytes(memoryview(self.accepted)[:5])
+        if head[0] in _LENGTH_BYTES:
+            return int.from_bytes(head[1 : 1 + _LENGTH_BYTES[head[0]]], "big")
+        if head[0] >> 4 == _SHORT_ARRAY:
+            return head[0] & 0x0F
+        raise msgspec.DecodeError("accepted is not an array")
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -99,8 +99,10 @@ def _request(message: StoredMessage, subject: IngestSubject, definition: Definit
     if definition.resolves_workers or (definition.events if is_events else definition.snapshots):
         envelope = decode_envelope(message.data)
         accepted, rows, faults = _rows(envelope, _event if is_events else _snapshot)
+        accepted_count = len(envelope.accepted)
     else:
         envelope = decode_outline(message.data)
+        accepted_count = envelope.accepted_count
     if envelope.kind != subject.kind:
         raise ValueError(f"an envelope of kind {envelope.kind!r} under a subject of kind {subject.kind!r}")
     _same_org(envelope.org_id, subject)
@@ -113,7 +115,7 @@ def _request(message: StoredMessage, subject: IngestSubject, definition: Definit
         message.sequence,
         envelope.received_at_us,
         message.stored_at_ns // 1000,
-        len(envelope.accepted),
+        accepted_count,
         len(envelope.rejected),
     )
     source = (envelope.org_id, envelope.app_id, envelope.connection)

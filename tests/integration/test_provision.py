@@ -89,6 +89,19 @@ async def test_a_service_cannot_touch_another_services_schema(fresh: Fresh) -> N
         await one(fresh.dsn("quota"), "SELECT count(*) FROM auth.notes")
 
 
+async def test_analysts_leave_connections_for_the_services(fresh: Fresh) -> None:
+    query = """SELECT rolconnlimit FROM pg_roles WHERE rolname = 'wepeople_analyst'"""
+    async with await AsyncConnection.connect(fresh.admin_dsn) as admin:
+        [limit] = await (await admin.execute(query)).fetchone() or []
+        [all_of_them] = (
+            await (
+                await admin.execute("SELECT setting::int FROM pg_settings WHERE name = 'max_connections'")
+            ).fetchone()
+            or []
+        )
+    assert 0 < limit <= all_of_them / 2
+
+
 async def test_wrong_stream_settings_are_corrected_and_no_message_is_lost(nats: Client) -> None:
     await nats.jetstream().publish("ingest.0.org_1.app_1.events", b"kept")
     await nats.jetstream().update_stream(StreamConfig(name="INGEST", subjects=["ingest.>"], max_msg_size=1000))

@@ -16,6 +16,9 @@ OPERATOR_ROLE = "wepeople_operator"
 READER_ROLE = "wepeople_reader"
 LOGIN_ROLES = (*SERVICE_ROLES, ANALYST_ROLE, OPERATOR_ROLE)
 
+ANALYST_CONNECTIONS = 40
+"""Of the server's 100 or more: however many projections run, the services find theirs."""
+
 LARGE_OBJECT_FUNCTIONS = ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)")
 """By these, everybody who can log in may write to the disk unless it is taken from PUBLIC."""
 
@@ -28,6 +31,11 @@ async def provision_roles(connection: AsyncConnection, passwords: Mapping[str, s
     for role in LOGIN_ROLES:
         created = await ensure_login_role(connection, role, passwords[role])
         done.append(f"role {role}: {'created' if created else 'password set'}")
+    await connection.execute(
+        sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(
+            sql.Identifier(ANALYST_ROLE), sql.Literal(ANALYST_CONNECTIONS)
+        )
+    )
     if not await _role_exists(connection, READER_ROLE):
         await connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(READER_ROLE)))
         done.append(f"role {READER_ROLE}: created")
@@ -47,7 +55,7 @@ async def ensure_login_role(connection: AsyncConnection, role: str, password: st
 
 
 async def grant_on_database(connection: AsyncConnection) -> None:
-    """Let the roles into the connection's database, services and analysts also create schemas in it, and PUBLIC nothing.
+    """Let the roles into the connection's database, services and analysts also create schemas, and PUBLIC nothing.
 
     Grants on a database belong to it alone: one made from a template has none of them.
     """

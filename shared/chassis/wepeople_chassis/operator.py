@@ -29,8 +29,8 @@ class Operator(BaseModel):
     """Addresses for an operator: from `WEPEOPLE_NATS_URL`, `WEPEOPLE_POSTGRES_DSN` and so on, else from the file
     `operator.json` that `wepeople up` leaves in its state directory (`WEPEOPLE_STATE_DIR`, default `.wepeople`).
 
-    `postgres_dsn` reads all read models; `analyst_dsn` and `projector_dsn` own the projections of files and the built-in
-    ones, and not every operator has them.
+    `postgres_dsn` reads all read models; `analyst_dsn` and `projector_dsn` own the projections of files and the
+    built-in ones, and not every operator has them.
     """
 
     nats_url: str

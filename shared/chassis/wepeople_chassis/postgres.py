@@ -9,6 +9,9 @@ from psycopg_pool import AsyncConnectionPool
 
 Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 
+IDLE_SECONDS = 60.0
+"""So long a connection is kept that nobody needs: the server has few for all of us."""
+
 _NOTICE_A_LOST_MACHINE = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -32,6 +35,7 @@ def make_pool(dsn: str, service: str, *, min_size: int = 1, max_size: int = 4) -
         max_size=max_size,
         timeout=5.0,
         reconnect_timeout=2.0,
+        max_idle=IDLE_SECONDS,
         open=False,
         check=AsyncConnectionPool.check_connection,
         kwargs={"application_name": f"wepeople-{service}", "connect_timeout": 2, **_NOTICE_A_LOST_MACHINE},

@@ -20,7 +20,8 @@ from wepeople_projections.running.tasks import run_together
 from wepeople_projections.tracking import Tracker
 
 CONNECT_SECONDS = 3
-POOL_CONNECTIONS = 8
+POOL_CONNECTIONS = 4
+"""Enough for a replay: what several analysts run together must leave room for the services."""
 POOL_CLOSE_SECONDS = 1.0
 SERVICE = "projection"
 

@@ -32,6 +32,19 @@ def test_what_is_written_is_a_projection_and_its_test_passes(tmp_path: Path, nam
     tested = on_the_paths(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path)
     assert tested.returncode == 0, tested.stdout
     assert "1 passed" in tested.stdout
+    assert "arning" not in tested.stdout + tested.stderr
+
+
+def test_settings_of_pytest_that_are_there_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    new("deploys", "--in", str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deploys.py", "pyproject.toml", "test_deploys.py"]
+
+
+def test_a_second_projection_in_a_folder_finds_the_settings_of_the_first(tmp_path: Path) -> None:
+    for name in ("deploys", "reviews"):
+        assert new(name, "--in", str(tmp_path))[0] == 0
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_the_written_test_fails_when_the_projection_is_wrong(tmp_path: Path) -> None:

@@ -31,10 +31,11 @@ RowArgument = Annotated[
 @projection.command("new")
 def new_projection(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower case: letters, digits and _.")],
-    directory: Annotated[Path, typer.Option("--in", metavar="FOLDER", help="Where the two files go.")] = Path(),
+    directory: Annotated[Path, typer.Option("--in", metavar="FOLDER", help="Where the files go.")] = Path(),
     as_json: Json = False,
 ) -> None:
-    """Write a projection that works, and its test: NAME.py and test_NAME.py, yours to change.
+    """Write a projection that works, and its test: NAME.py and test_NAME.py, yours to change; and a pytest.ini, unless
+    the folder says already how pytest runs.
 
     Example: `wepeople projection new deploys`
     """

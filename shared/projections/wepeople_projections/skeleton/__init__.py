@@ -1,4 +1,4 @@
-"""What `wepeople projection new` writes: a projection and its test, filled in with a name."""
+"""What `wepeople projection new` writes: a projection and its test, filled in with a name, and pytest's settings."""
 
 from importlib.resources import files
 from string import Template
@@ -17,6 +17,11 @@ def projection_text(name: str) -> str:
 def test_text(name: str) -> str:
     """test_NAME.py."""
     return _filled("test.txt", name)
+
+
+def pytest_text() -> str:
+    """pytest.ini, without which pytest takes those of a parent folder, and warns of a plugin that nobody uses here."""
+    return files(__package__).joinpath("pytest.txt").read_text()
 
 
 def _filled(file: str, name: str) -> str:

@@ -206,7 +206,8 @@ def tried_again(
 ) -> list[bool]:
     """Whether what is parked still waits, one for each; none when it was applied."""
     batch = begun(define(projection), [message], tables, memory)
-    batch.retry(batch.messages[0], row_index)
+    for _, take in batch.retries(batch.messages[0], {row_index}):
+        take()
     still = [parked.waits for parked in batch.changes.parked]
     batch.changes.parked.clear()
     tables.write(batch.changes)

@@ -4,10 +4,10 @@ In four steps, because several messages are looked up at once: `admit`, then `un
 each; and so on with the next messages of the batch. A few at a time (some 2,000 rows), so that what was decoded is
 still in the processor's cache when it is applied: a quarter of the work is waiting for memory otherwise.
 
-What Postgres refuses goes through `steps` instead, part by part; what was parked comes back by `retry`.
+What Postgres refuses goes through `steps` instead, part by part; what was parked comes back by `retries`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 
 import msgspec
@@ -125,16 +125,23 @@ class Fold:
         self._step = None
         return self.changes
 
-    def retry(self, message: Decoded, row_index: int) -> None:
-        """Apply a part of one of the messages that was parked before, as if it came now; it may be parked again."""
+    def retries(self, message: Decoded, indexes: Collection[int]) -> Iterator[Part]:
+        """Those parts of one of the messages that were parked before, to be applied as if they came now; each may be
+        parked again.
+        """
         if isinstance(message, Parked):
-            self._rows.keep(msgspec.structs.replace(message, row_index=row_index))
-        elif row_index == WHOLE_MESSAGE:
-            self.apply(message)
-        else:
-            for index, take in (*self._head(message), *self._body(message)):
-                if index == row_index:
-                    take()
+            for index in indexes:
+                yield index, partial(self._rows.keep, msgspec.structs.replace(message, row_index=index))
+            return
+        if WHOLE_MESSAGE in indexes:
+            yield WHOLE_MESSAGE, partial(self._apply_whole, message)
+        for index, take in (*self._head(message), *self._body(message)):
+            if index != WHOLE_MESSAGE and index in indexes:
+                yield index, take
+
+    def _apply_whole(self, message: Decoded) -> bool:
+        self.apply(message)
+        return True
 
     def _admit(self, message: Decoded) -> Decoded | None:
         """Take note of what a message brings; park what belongs to an org that was not founded before."""

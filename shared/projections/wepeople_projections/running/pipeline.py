@@ -36,9 +36,12 @@ class Finish:
 
 
 class Pipeline:
-    """Between loading and the first failure: `memory` is true only for so long."""
+    """Between loading and the first failure: `memory` is true only for so long. `advanced` is set once a batch is
+    written.
+    """
 
     def __init__(self, job: Job, checkpoint: Checkpoint, position: Position, memory: Memory, cut: Cut) -> None:
+        self.advanced = asyncio.Event()
         self._job = job
         self._checkpoint = checkpoint
         self._position = position
@@ -140,6 +143,7 @@ class Pipeline:
             await write(job, self._checkpoint, batch)
             log_parked(job, batch.changes.parked)
             self._memory.commit_batch()
+            self.advanced.set()
             self._taken_on -= batch.size
             job.room.leave(batch.size)
             self._slots.release()

@@ -6,6 +6,7 @@ repair.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import psycopg
 
@@ -22,11 +23,14 @@ from wepeople_projections.running.pipeline import Finish, Pipeline
 from wepeople_projections.running.poison import Refused
 from wepeople_projections.running.reading import NOTHING, first_position, last_position, reading_filter
 from wepeople_projections.running.remembering import load_memory
-from wepeople_projections.running.settling import settle
+from wepeople_projections.running.settling import settle_some
+from wepeople_projections.running.tasks import end
 
 log = get_logger(__name__)
 
 RETRY_SECONDS = 0.5
+READ_SECONDS = 0.25
+"""So long a partition reads at least before it settles more of what was decided about parked rows."""
 
 
 class PartitionRunner:
@@ -44,6 +48,7 @@ class PartitionRunner:
         self._cut = Cut()
         self._interrupted = asyncio.Event()
         self._stopping = False
+        self._settles_more = False
         self._log = log.bind(schema=job.schema, partition=partition)
 
     def stop(self) -> None:
@@ -52,8 +57,9 @@ class PartitionRunner:
         self._interrupted.set()
 
     def settle(self) -> None:
-        """Look what was decided about parked rows."""
-        self._interrupted.set()
+        """Look what was decided about parked rows, if that is not being done anyway."""
+        if not self._settles_more:
+            self._interrupted.set()
 
     async def run(self) -> bool:
         """Run until cancelled or stopped (False), or until the partition has reached its end (True).
@@ -86,8 +92,8 @@ class PartitionRunner:
         return False
 
     async def _session(self) -> bool:
-        """Load, settle what was decided about parked rows, and work until something fails or comes between; whether
-        the end was reached.
+        """Load, settle some of what was decided about parked rows, and work until something fails or comes between;
+        whether the end was reached, and all is settled.
         """
         job = self._job
         stream = await stream_state(job.connection)
@@ -95,7 +101,7 @@ class PartitionRunner:
         async with job.pool.connection() as connection:
             checkpoint, position = await load(connection, job.schema, self._partition, stream.created, begin)
         await verify(job.connection, job.schema, position, stream)
-        await settle(job, checkpoint, position)
+        self._settles_more = await settle_some(job, checkpoint, position)
         async with job.pool.connection() as connection:
             memory = await load_memory(connection, job, self._partition)
         reader = StreamReader(
@@ -109,10 +115,25 @@ class PartitionRunner:
         self._on_loaded()
         await job.observe.committed(self._partition, position, 0, 0)
         if self._end is not None and position.sequence >= self._end:
-            return True
+            return not self._settles_more
         finish = None if self._end is None else await self._finish(self._end, stream)
         pipeline = Pipeline(job, checkpoint, position, memory, self._cut)
-        return await pipeline.run(reader, finish, self._interrupted)
+        if not self._settles_more:
+            return await pipeline.run(reader, finish, self._interrupted)
+        settling = asyncio.create_task(self._settle_more(pipeline, position.sequence))
+        try:
+            await pipeline.run(reader, finish, self._interrupted)
+        finally:
+            await end([settling])
+        return False
+
+    async def _settle_more(self, pipeline: Pipeline, sequence: int) -> None:
+        """Go on settling after a moment, in which at least one batch is written if there is anything to read."""
+        await asyncio.sleep(READ_SECONDS)
+        with suppress(*BROKER_DOWN):
+            if await last_of(self._job.connection, self._filter) > sequence:
+                await pipeline.advanced.wait()
+        self._interrupted.set()
 
     async def _finish(self, sequence: int, stream: StreamState) -> Finish:
         """When the stream reaches beyond the end, the last message of this partition shows how far there is to read."""

@@ -80,14 +80,14 @@ WHERE m.sequence = p.sequence AND split_part(m.subject, '.', 2) = %s::text AND p
   AND p.status = 'skip'
 
 -- name: retries
-SELECT p.sequence, p.row_index, p.org_id, p.worker_id
+SELECT p.org_id, p.sequence, p.row_index, octet_length(m.data)
 FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
 WHERE p.resolved_at IS NULL AND p.status = 'retry' AND split_part(m.subject, '.', 2) = %s::text
 ORDER BY p.sequence, p.row_index
 LIMIT %s
 
 -- name: loose_retries
-SELECT p.org_id, p.sequence, p.row_index
+SELECT p.org_id, p.sequence, p.row_index, octet_length(m.data)
 FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
 WHERE p.resolved_at IS NULL AND p.status = 'retry' AND split_part(m.subject, '.', 2) = %s::text
   AND p.worker_id = '' AND p.row_index >= 0
@@ -101,10 +101,12 @@ WHERE p.resolved_at IS NULL AND split_part(m.subject, '.', 2) = %s::text AND (p.
 ORDER BY p.org_id, p.worker_id, p.sequence, p.row_index
 
 -- name: followers
-SELECT sequence, row_index, status
-FROM {schema}.parked
-WHERE resolved_at IS NULL AND org_id = %s AND worker_id = %s AND (worker_id <> '' OR row_index = -1)
-ORDER BY sequence, row_index
+SELECT p.org_id, p.worker_id, p.sequence, p.row_index, p.status, octet_length(m.data)
+FROM unnest(%s::text[], %s::text[]) AS head(org_id, worker_id)
+JOIN {schema}.parked p USING (org_id, worker_id)
+JOIN {schema}.parked_messages m USING (sequence)
+WHERE p.resolved_at IS NULL AND (p.worker_id <> '' OR p.row_index = -1)
+ORDER BY p.sequence, p.row_index
 LIMIT %s
 
 -- name: wait_again
@@ -114,15 +116,17 @@ FROM {schema}.parked_messages m
 WHERE m.sequence = p.sequence AND split_part(m.subject, '.', 2) = %s::text AND p.resolved_at IS NULL
   AND p.status = 'retry'
 
--- name: parked_message
+-- name: parked_messages
 SELECT sequence, subject, message_id, extract(epoch FROM stored_at), data
 FROM {schema}.parked_messages
-WHERE sequence = %s
+WHERE sequence = ANY (%s)
+ORDER BY sequence
 
 -- name: resolve
-UPDATE {schema}.parked
+UPDATE {schema}.parked p
 SET status = 'applied', resolved_at = now(), attempts = attempts + 1
-WHERE sequence = %s AND row_index = %s
+FROM unnest(%s::bigint[], %s::int[]) AS done(sequence, row_index)
+WHERE p.sequence = done.sequence AND p.row_index = done.row_index
 
 -- name: park_again
 UPDATE {schema}.parked

@@ -14,7 +14,7 @@ from tests.support.stored import envelope, founded, imported, raw, store_bytes
 from wepeople_chassis.operator import Operator
 from wepeople_contracts.ids import new_id
 from wepeople_contracts.subjects import STREAM, ingest_subject
-from wepeople_projector.history import rows_at
+from wepeople_projector.history import point_of, rows_at
 from wepeople_projector.reading import find_worker, read_models, rows
 
 ORG, OTHER = new_id("org"), new_id("org")
@@ -53,7 +53,9 @@ async def said_now(fresh: Fresh) -> list[Any]:
 async def said_at(fresh: Fresh, point: object) -> list[Any]:
     async with read_models(operator(fresh)) as models:
         worker = await find_worker(models, WORKER)
-    return [await rows_at(operator(fresh), query, worker, str(point), **more) for query, more in QUERIES.items()]
+    return [
+        await rows_at(operator(fresh), query, worker, point_of(str(point)), **more) for query, more in QUERIES.items()
+    ]
 
 
 def event(metadata: str = '{"n": 1}', **actor: str) -> bytes:
@@ -120,6 +122,18 @@ async def test_what_is_no_point_is_refused_in_words(fresh: Fresh) -> None:
     refused = await wepeople(fresh, "timeline", WORKER, "--at", "yesterday")
     assert refused.code == 2
     assert "neither a sequence" in refused.stderr
+
+
+async def test_the_point_is_looked_at_before_the_name(fresh: Fresh) -> None:
+    refused = await wepeople(fresh, "timeline", "nobody-at-all", "--at", "yesterday")
+    assert refused.code == 2
+    assert "neither a sequence" in refused.stderr
+
+
+async def test_that_names_are_those_of_now_is_said(fresh: Fresh) -> None:
+    refused = await wepeople(fresh, "timeline", "nobody-at-all", "--at", "1")
+    assert refused.code == 1
+    assert "nobody-at-all now, which is when names are looked up, whatever --at says." in refused.stderr
 
 
 async def test_a_stream_whose_beginning_is_gone_is_not_guessed_at(fresh: Fresh, projecting: Projecting) -> None:

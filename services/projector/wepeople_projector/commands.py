@@ -4,7 +4,7 @@ from typing import Any
 
 from wepeople_chassis.operator import Operator, fail, operator_connection, run, show, stderr
 from wepeople_chassis.stream import StreamError
-from wepeople_projector.history import rows_at
+from wepeople_projector.history import point_of, rows_at
 from wepeople_projector.reading import find_org, find_worker, read_models, rows
 from wepeople_projector.status import collect_status
 
@@ -80,13 +80,15 @@ def _show_of_worker(
 ) -> None:
     """What the read models say of a worker; with `at`, what they said there."""
 
+    point = None if at is None else point_of(at)
+
     async def work(operator: Operator) -> None:
         async with read_models(operator) as models:
-            named = await find_worker(models, worker)
-            found = [] if at else await rows(models, query, **named, **parameters)
-        if at:
-            found = await rows_at(operator, query, named, at, **parameters)
-        then = f" at {at}" if at else " yet"
+            named = await find_worker(models, worker, names_of_now=point is not None)
+            found = [] if point else await rows(models, query, **named, **parameters)
+        if point:
+            found = await rows_at(operator, query, named, point, **parameters)
+        then = f" at {at}" if point else " yet"
         show(found, columns=columns, as_json=as_json, empty=f"Nothing of {named['worker_id']} here{then}.")
 
     run(work)

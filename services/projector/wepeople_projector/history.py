@@ -1,6 +1,7 @@
 """What the read models said of a worker at a point of the stream: the rows of a replay, shown as those of today are."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -22,17 +23,19 @@ _TABLES: Mapping[str, type[Row]] = {"worker": Worker, "timeline": TimelineEvent,
 """By the query of reading.sql that asks for the same of today."""
 
 
-async def rows_at(
-    operator: Operator, query: str, worker: Mapping[str, str], at: str, limit: int | None = None
-) -> list[dict[str, Any]]:
-    """What a query of reading.sql would have found of a worker at a sequence or time; exit 1 when nobody can tell, 2
-    when it is neither.
-    """
-    spec = spec_of(_TABLES[query])
+def point_of(at: str) -> int | datetime:
+    """A sequence or a time, as it was typed; exit 2 when it is neither."""
     try:
-        point = parse_point(at)
+        return parse_point(at)
     except PointError as error:
         fail(str(error))
+
+
+async def rows_at(
+    operator: Operator, query: str, worker: Mapping[str, str], point: int | datetime, limit: int | None = None
+) -> list[dict[str, Any]]:
+    """What a query of reading.sql would have found of a worker at a sequence or time; exit 1 when nobody can tell."""
+    spec = spec_of(_TABLES[query])
     try:
         async with operator_connection(operator) as connection:
             through = await sequence_at(connection, point)

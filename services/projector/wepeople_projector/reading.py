@@ -63,14 +63,18 @@ async def find_org(connection: AsyncConnection[Row], org: str) -> str:
     return org_id
 
 
-async def find_worker(connection: AsyncConnection[Row], worker: str) -> Row:
-    """The org and id of the worker that a worker id, an email or an external id names; exit 1 unless it is just one."""
+async def find_worker(connection: AsyncConnection[Row], worker: str, *, names_of_now: bool = False) -> Row:
+    """The org and id of the worker that a worker id, an email or an external id names; exit 1 unless it is just one.
+
+    `names_of_now` is for whoever asks of another time: it is said then that the names are those of now.
+    """
+    now = " now, which is when names are looked up, whatever --at says" if names_of_now else ""
     found = await rows(connection, "candidates", worker=worker, email=normalize_email(worker))
     if not found:
-        fail(f"No worker is known as {worker}. `wepeople worker list ORG` shows an org's workers.", 1)
+        fail(f"No worker is known as {worker}{now}. `wepeople worker list ORG` shows an org's workers.", 1)
     if len(found) > 1:
         several = "; ".join(f"{row['worker_id']} of {row['org_id']}" for row in found)
-        fail(f"{worker} names several workers; use one's own id: {several}.", 1)
+        fail(f"{worker} names several workers{now}; use one's own id: {several}.", 1)
     return found[0]
 
 

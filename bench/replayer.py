@@ -1,6 +1,7 @@
 """`python -m bench.replayer`: one replay in a process of its own; a `ReplaySpec` on stdin, a `ReplayResult` out."""
 
 import asyncio
+import gc
 import resource
 import sys
 import time
@@ -16,6 +17,7 @@ from wepeople_chassis.broker import connect
 from wepeople_chassis.logging import configure_logging
 from wepeople_chassis.postgres import make_pool
 from wepeople_projections import Event, Projection, Request, on_event, on_request
+from wepeople_projections.commands.session import YOUNG_OBJECTS
 from wepeople_projections.position import Position
 from wepeople_projections.postgres.about import About
 from wepeople_projections.postgres.ddl import create_schema, tables_sha256
@@ -128,5 +130,8 @@ async def replay(spec: ReplaySpec) -> ReplayResult:
 
 if __name__ == "__main__":
     configure_logging("bench", "ERROR")
+    # As `wepeople projection run` and the projector do.
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
     spec = msgspec.json.decode(sys.stdin.buffer.read(), type=ReplaySpec)
     sys.stdout.buffer.write(msgspec.json.encode(uvloop.run(replay(spec))))

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from tests.support.engines import Ground, ground_of
 from tests.support.fresh import Fresh
-from tests.support.poisoned import ORG, request
+from tests.support.poisoned import ORG, decide, mended, request
 from tests.support.stored import founded
 from tests.support.tally import POISON, Tally
 from wepeople_projections import building, proving
@@ -63,3 +63,37 @@ async def test_a_difference_that_is_gone_before_its_row_could_be_named_is_one(
     for said in ("table count", ORG, "2 rows", "digest"):
         assert said in proof.difference
     assert not await verified(ground)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "parked_messages SET data = data || 'x'::bytea",
+        "parked_messages SET subject = 'ingest.x'",
+        "parked_messages SET message_id = 'm'",
+        "parked SET worker_id = 'wrk_other'",
+        "parked SET org_id = 'org_b'",
+    ],
+)
+async def test_a_parked_row_that_is_not_as_the_stream_has_it_is_a_difference(
+    ground: Ground, tally: Definition, forged: str
+) -> None:
+    assert (await prove(ground, tally)).difference is None
+    await ground.rows(f"UPDATE {SCHEMA}.{forged} RETURNING 1")
+    proof = await prove(ground, tally)
+    assert proof.difference is not None
+    assert "row 2 of message 2 is parked, but not as the stream has it" in proof.difference
+    assert not await verified(ground)
+
+
+async def test_where_rows_were_retried_a_difference_may_come_of_that_and_it_is_said(
+    ground: Ground, tally: Definition
+) -> None:
+    await ground.store(request((POISON, "w9")), request(("a", "w9")))
+    await ground.build(tally)
+    await decide(ground, "retry", schema=SCHEMA, sequence=3, row=0)
+    cured = mended(Tally)
+    await ground.build(cured)
+    proof = await proving.prove(place(ground), cured, SCHEMA)
+    assert proof.difference is not None
+    assert "1 row was parked and applied by a retry" in proof.difference

@@ -88,3 +88,22 @@ async def test_code_that_is_not_where_it_was_is_asked_for(analyst: Analyst) -> N
     other = await analyst.projection("verify", "deploys")
     assert (other.code, "is deploys_v2 now, not deploys_v1" in other.stderr) == (1, True)
     assert (await analyst.projection("promote", "deploys")).code == 0
+
+
+async def test_a_proof_counts_for_a_promotion_until_something_has_changed_or_a_day_is_over(analyst: Analyst) -> None:
+    await built(analyst, [analyst.write()])
+    for change, why in (
+        ("UPDATE deploys_v1.verified SET verified_at = now() - interval '25 hours' RETURNING 1", "24 hours ago"),
+        (
+            "WITH m AS (INSERT INTO deploys_v1.parked_messages VALUES (1, '', '', now(), '') RETURNING 1) "
+            "INSERT INTO deploys_v1.parked VALUES (1, 0, '', '', 'applied', '', 1, now(), now()) RETURNING 1",
+            "since parked rows were retried",
+        ),
+    ):
+        assert (await analyst.projection("verify", "deploys")).code == 0
+        await analyst.rows(change)
+        refused = await analyst.projection("promote", "deploys")
+        assert (refused.code, why in refused.stderr) == (1, True), refused.stderr
+        assert "wepeople projection verify deploys 1" in refused.stderr
+    assert (await analyst.projection("verify", "deploys")).code == 0
+    assert (await analyst.projection("promote", "deploys")).code == 0

@@ -79,13 +79,17 @@ async def test_tables_of_other_code_are_left_alone(fresh: Fresh, tmp_path: Path)
         assert "the tables of live_v1 are not those of this code" in projecting.process.child.log_tail()[-1]
 
 
-async def test_a_release_with_other_views_of_the_same_tables_brings_them(fresh: Fresh, tmp_path: Path) -> None:
+async def test_a_release_of_other_code_brings_its_views_and_what_was_proved_is_forgotten(
+    fresh: Fresh, tmp_path: Path
+) -> None:
     async with running_projector(fresh.nats_url, fresh.dsn("projector"), fresh.admin_dsn, tmp_path) as projecting:
         await projecting.process.stop()
         await execute(fresh, "UPDATE live_v1.about SET code_sha256 = 'older'; DROP VIEW live.orgs")
+        await execute(fresh, "INSERT INTO live_v1.verified VALUES (0, 'timeline', 1, 0, '')")
         projecting.process.start()
         await projecting.process.wait_ready(projecting.connection)
         assert await query(fresh.dsn("operator"), "SELECT count(*) FROM live.orgs") == [{"count": 0}]
+        assert await query(fresh.dsn("operator"), "SELECT count(*) FROM live_v1.verified") == [{"count": 0}]
 
 
 async def test_without_a_provisioned_database_it_says_so_and_ends(fresh: Fresh, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from psycopg.rows import TupleRow
 
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.postgres import Pool
+from wepeople_projections.control import execute
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.load import Loaded
 from wepeople_projections.postgres.about import About, read_about, schema_exists, set_code
@@ -61,6 +62,9 @@ async def _found(connection: AsyncConnection[TupleRow], live: Loaded) -> None:
     if renewed:
         views = views_of(definition)
         await set_code(connection, schema, source=live.source, code_sha256=live.code_sha256, views=views)
+        # What was proved, was proved of the older code; what that has written stays until a rebuild.
+        await execute(connection, "forget_verified", schema)
+        log.info("code_changed", schema=schema, remedy=f"wepeople prove, or wepeople projection rebuild {schema}")
     serving = await serving_version(connection, definition.name)
     if serving is None:
         await serve(connection, definition.name, schema)

@@ -10,6 +10,16 @@ SELECT sequence, row_index FROM {schema}.parked WHERE status IN ('skip', 'skippe
 -- name: aside
 SELECT sequence, row_index, reason FROM {schema}.parked WHERE status IN ('parked', 'waiting', 'retry')
 
+-- name: contents_aside
+WITH messages AS MATERIALIZED (
+    SELECT sequence, subject, message_id, extract(epoch FROM stored_at) AS stored_at, sha256(data)::text AS data
+    FROM {schema}.parked_messages
+)
+SELECT p.sequence, p.row_index,
+       sha256(convert_to(ROW(p.org_id, p.worker_id, m.subject, m.message_id, m.stored_at, m.data)::text, 'UTF8')) AS hash
+FROM {schema}.parked p JOIN messages m USING (sequence)
+WHERE p.status IN ('parked', 'waiting', 'retry')
+
 -- name: parked
 SELECT p.sequence, p.row_index AS row, p.org_id, p.worker_id, p.status, p.reason, p.attempts, p.parked_at, p.resolved_at,
        m.subject, m.message_id, m.stored_at
@@ -53,8 +63,13 @@ ALTER SCHEMA {rebuilt} RENAME TO {schema}
 -- name: forget_verified
 DELETE FROM {schema}.verified
 
+-- name: retried
+SELECT now() AS now, count(*) AS rows FROM {schema}.parked WHERE status = 'applied'
+
 -- name: verified_at
-SELECT min(verified_at) AS verified_at FROM {schema}.verified
+SELECT min(verified_at) AS verified_at, now() AS now,
+       (SELECT max(resolved_at) FROM {schema}.parked WHERE status = 'applied') AS retried_at
+FROM {schema}.verified
 
 -- name: aside_by_status
 SELECT status, count(*) AS rows FROM {schema}.parked GROUP BY status
@@ -64,5 +79,5 @@ UPDATE {rebuilt}.about SET paused = o.paused, serving_since = o.serving_since, o
 FROM {schema}.about o
 
 -- name: verify
-INSERT INTO {schema}.verified (partition, table_name, sequence, rows, digest)
-VALUES (%(partition)s, %(table_name)s, %(sequence)s, %(rows)s, %(digest)s)
+INSERT INTO {schema}.verified (partition, table_name, sequence, rows, digest, verified_at)
+VALUES (%(partition)s, %(table_name)s, %(sequence)s, %(rows)s, %(digest)s, %(verified_at)s)

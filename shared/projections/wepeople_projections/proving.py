@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import msgspec
 from psycopg import AsyncConnection, IsolationLevel
 
 from wepeople_projections.building import Workplace, build
-from wepeople_projections.control import RowKey, execute, positions_of, rows_aside, skipped_rows
+from wepeople_projections.control import RowKey, execute, positions_of, skipped_rows
 from wepeople_projections.naming import CHECK
 from wepeople_projections.postgres.about import About, read_about
 from wepeople_projections.postgres.ddl import create_schema, drop_schema
@@ -22,12 +23,16 @@ Positions = Mapping[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A version at one moment: up to where it was, what was in its tables, and which rows were put aside."""
+    """A version at one moment: up to where it was, what was in its tables, and which rows were put aside, with hashes
+    of what is kept of them; how many were applied by a retry, later than the stream has them.
+    """
 
+    taken_at: datetime
     positions: Positions
     digests: Digests
-    aside: frozenset[RowKey]
+    aside: Mapping[RowKey, bytes]
     skipped: frozenset[RowKey]
+    retried: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ async def prove(place: Workplace, definition: Definition, schema: str) -> Proof:
             # The row may be right again by now. That it was wrong when it was compared is not forgotten for that.
             named = await _name_difference(place, definition, schema, about, original)
             difference = named or difference or sums
+        if difference and original.retried:
+            difference = f"{difference}\n{_retried(original.retried)}"
         return Proof(definition, original, difference)
     finally:
         async with place.pool.connection() as connection:
@@ -84,16 +91,21 @@ async def remember(place: Workplace, schema: str, proof: Proof) -> None:
         for (partition, table), digest in proof.snapshot.digests.of_partitions().items():
             sequence = proof.snapshot.positions[partition]
             line = {"partition": partition, "table_name": table, "sequence": sequence}
-            await execute(connection, "verify", schema, **line, rows=digest.rows, digest=digest.text)
+            found = {"rows": digest.rows, "digest": digest.text, "verified_at": proof.snapshot.taken_at}
+            await execute(connection, "verify", schema, **line, **found)
 
 
 async def take_snapshot(connection: AsyncConnection[Any], definition: Definition, schema: str) -> Snapshot:
     """A version as it is now; in a transaction that is REPEATABLE READ, or of tables that nobody changes."""
+    [retried] = await execute(connection, "retried", schema)
+    aside = await execute(connection, "contents_aside", schema)
     return Snapshot(
+        taken_at=retried["now"],
         positions=await positions_of(connection, schema),
         digests=await digests(connection, schema, definition),
-        aside=frozenset(await rows_aside(connection, schema)),
+        aside={(line["sequence"], line["row_index"]): bytes(line["hash"]) for line in aside},
         skipped=await skipped_rows(connection, schema),
+        retried=retried["rows"],
     )
 
 
@@ -116,7 +128,7 @@ async def _name_difference(
     """
     check = f"{schema}{CHECK}"
     async with _one_moment(place) as connection:
-        now = Snapshot(await positions_of(connection, schema), original.digests, original.aside, original.skipped)
+        now = replace(original, positions=await positions_of(connection, schema))
         await _build_up_to(place, definition, check, about, now)
         async with place.pool.connection() as other:
             found = await first_difference(connection, schema, other, check, definition)
@@ -137,15 +149,33 @@ def _digest_difference(original: Digests, built: Digests) -> str | None:
 
 
 def _aside_difference(original: Snapshot, built: Snapshot) -> str | None:
-    """Rows that are put aside on one side only, in words."""
+    """Rows that are put aside on one side only, or not as the stream has them, in words."""
     for one, other, words in (
         (original, built, "is parked, but a build from the stream can take it"),
         (built, original, "is not parked, but a build from the stream cannot take it"),
     ):
-        if only := sorted(one.aside - other.aside):
-            sequence, row = only[0]
-            return f"{f'row {row} of ' if row >= 0 else ''}message {sequence} {words}"
+        if only := one.aside.keys() - other.aside.keys():
+            return f"{_row(min(only))} {words}"
+    changed = [key for key, kept in original.aside.items() if built.aside[key] != kept]
+    if changed:
+        return (
+            f"{_row(min(changed))} is parked, but not as the stream has it: org_id, worker_id, subject, message_id, "
+            "stored_at or data is another"
+        )
     return None
+
+
+def _row(key: RowKey) -> str:
+    sequence, row = key
+    return f"{f'row {row} of ' if row >= 0 else ''}message {sequence}"
+
+
+def _retried(rows: int) -> str:
+    were = "1 row was" if rows == 1 else f"{rows:,} rows were"
+    return (
+        f"{were} parked and applied by a retry, later than the stream has them: where order matters, that alone makes "
+        "such a difference, and a rebuild puts them in their place."
+    )
 
 
 @asynccontextmanager

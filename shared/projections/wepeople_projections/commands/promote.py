@@ -1,6 +1,7 @@
 """`wepeople projection promote`: lets readers see a version."""
 
 import asyncio
+from datetime import timedelta
 
 from wepeople_chassis.operator import Operator, stderr
 from wepeople_chassis.stream import stream_state
@@ -16,6 +17,8 @@ from wepeople_projections.naming import split_version
 from wepeople_projections.running.ownership import member_count
 from wepeople_projections.swapping import promote
 
+PROOF_AGE = timedelta(days=1)
+"""An older proof says too little of what is in the tables now."""
 CATCH_UP_SECONDS = 10.0
 LOOK_SECONDS = 0.5
 
@@ -48,11 +51,17 @@ def promote_projection(name: str, version: int | None, as_json: bool) -> None:
 async def _check_verified(place: Workplace, target: Target) -> None:
     async with place.pool.connection() as connection:
         [line] = await execute(connection, "verified_at", target.schema)
-    if line["verified_at"] is None:
-        raise TargetError(
-            f"{target.schema} has not been verified since it was built. First run: "
-            f"wepeople projection verify {target.about.name} {target.about.version}"
-        )
+    verified_at, retried_at = line["verified_at"], line["retried_at"]
+    if verified_at is None:
+        why = "has not been verified since it was built, or since its code has changed"
+    elif retried_at is not None and retried_at >= verified_at:
+        why = "has not been verified since parked rows were retried"
+    elif line["now"] - verified_at > PROOF_AGE:
+        why = f"was verified at {verified_at:%Y-%m-%d %H:%M}, more than {PROOF_AGE.days * 24} hours ago"
+    else:
+        return
+    again = f"wepeople projection verify {target.about.name} {target.about.version}"
+    raise TargetError(f"{target.schema} {why}. First run: {again}")
 
 
 async def _check_caught_up(place: Workplace, target: Target) -> None:

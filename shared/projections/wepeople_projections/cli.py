@@ -9,7 +9,8 @@ projection = typer.Typer(no_args_is_help=True, help="Projections: the stream, tu
 parked = typer.Typer(no_args_is_help=True, help="What a projection could not take, waiting for a decision.")
 projection.add_typer(parked, name="parked")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts; progress as one object a line.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+LongJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts; progress as one object a line.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A projection, or one version of it: NAME_vN.")]
 VersionArgument = Annotated[
     int | None, typer.Argument(metavar="[VERSION]", min=1, help="Needed only where there are several.")
@@ -20,7 +21,10 @@ FileOption = Annotated[
 ]
 OnPoison = Annotated[
     Literal["park", "stop"] | None,
-    typer.Option(help="What to do with a row that the projection cannot take: put it aside, or stop."),
+    typer.Option(
+        help="Of rows that cannot be taken: `park` puts them aside, `stop` ends before the first. `run` parks until "
+        "it is told otherwise, and then keeps to that; `rebuild` stops unless it is told."
+    ),
 ]
 SequenceArgument = Annotated[int, typer.Argument(metavar="SEQUENCE", min=1, help="As `parked list` shows it.")]
 RowArgument = Annotated[
@@ -66,7 +70,7 @@ def run_projection(
         typer.Option("--type", metavar="TYPE", help="Only events of this type, or deploy.*; repeat for more."),
     ] = None,
     on_poison: OnPoison = None,
-    as_json: Json = False,
+    as_json: LongJson = False,
 ) -> None:
     """Build a projection's tables from the stream, and keep them up to date until Ctrl-C.
 
@@ -137,7 +141,7 @@ def rebuild_projection(
     version: VersionArgument = None,
     on_poison: OnPoison = None,
     file: FileOption = None,
-    as_json: Json = False,
+    as_json: LongJson = False,
 ) -> None:
     """Build a version anew from the whole stream, beside the one that is there, and put it in its place at the end.
 
@@ -153,7 +157,7 @@ def rebuild_projection(
 
 @projection.command("verify")
 def verify_projection(
-    name: NameArgument, version: VersionArgument = None, file: FileOption = None, as_json: Json = False
+    name: NameArgument, version: VersionArgument = None, file: FileOption = None, as_json: LongJson = False
 ) -> None:
     """Prove that a version's tables are what the stream makes of them: build them again and compare every column.
 
@@ -170,7 +174,7 @@ def verify_projection(
 def promote_projection(
     name: NameArgument,
     version: VersionArgument = None,
-    as_json: Json = False,
+    as_json: LongJson = False,
 ) -> None:
     """Let readers of the schema NAME see this version from now on; an older one, to go back to it.
 
@@ -210,7 +214,7 @@ def list_parked(
 ) -> None:
     """Show what a projection could not take, the oldest first, and why.
 
-    `waiting` rows are not at fault: they come of a worker after a row that is.
+    `waiting` rows are not at fault: they are a worker's, after a row that is. Decide about that one first.
 
     Example: `wepeople projection parked list deploys`
     """
@@ -240,7 +244,8 @@ def retry_parked(
 ) -> None:
     """Give parked rows to the projection again: for when its code has been mended and runs.
 
-    Rows that waited behind one of them follow it. What fails again is parked again.
+    Rows that waited behind one of them follow it. What fails again is parked again. A row is applied as if it came now:
+    where the order matters, `verify` may differ afterwards, and `rebuild` puts the row in its place.
 
     Example: `wepeople projection parked retry deploys 1234 0`
     """

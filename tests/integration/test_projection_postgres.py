@@ -254,13 +254,6 @@ async def test_statements_run_between_the_operations_before_and_after_them_in_th
     assert await cursor.fetchone() == ('"$user", public',)
 
 
-async def test_a_wrong_statement_is_not_taken_for_a_fault_of_the_data(connection: AsyncConnection[Any]) -> None:
-    with pytest.raises(psycopg.errors.UndefinedTable) as raised:
-        await write(connection, changed(sql("SELECT * FROM nowhere")))
-    assert not refused(raised.value)
-    assert not will_pass(raised.value)
-
-
 async def test_what_is_there_and_does_not_change_is_not_written_again(connection: AsyncConnection[Any]) -> None:
     seen = [upsert(merged()), upsert(Seen(org_id="org_1", n=0)), upsert(newest())]
     await write(connection, changed(*seen))

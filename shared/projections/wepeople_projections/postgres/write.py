@@ -1,6 +1,6 @@
 """Writes a batch's changes, in the caller's transaction: the one that moves the checkpoint."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import psycopg
@@ -16,6 +16,7 @@ from wepeople_projections.operations import Sql
 from wepeople_projections.parked import Parked
 from wepeople_projections.postgres.binary import HEADER, TRAILER
 from wepeople_projections.postgres.encode import encoder
+from wepeople_projections.postgres.own import run_own, shown
 from wepeople_projections.postgres.quoting import quoted
 from wepeople_projections.postgres.records import as_json, instant
 from wepeople_projections.postgres.runtime import BOUND, NAMED, BoundIdentifier, NamedEvent
@@ -39,10 +40,13 @@ _PARKED = tuple(
     )
 )
 
-_ABOUT_THE_DATA = ("22", "23", "54")
-"""SQLSTATE classes: data exception, integrity violation, limit exceeded. The same rows are refused again."""
+_ABOUT_THE_DATA = ("21", "22", "23", "54")
+"""SQLSTATE classes: cardinality, data exception, integrity violation, limit exceeded. The same rows are refused again."""
 _PASSING = ("08", "25", "40", "53", "55", "57", "58")
 """Connection, read-only server, rollback, resources, object state, operator intervention, system: worth another try."""
+_CANNOT_BE_DONE = "55000"
+"""Of the object states the one that a statement finds for ever: a view that takes no rows, a sequence without value."""
+_OF_PARAMETERS = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError)
 
 
 def refused(error: BaseException) -> bool:
@@ -167,12 +171,12 @@ def _values(spec: TableSpec, key: Key) -> tuple[Any, ...]:
 
 
 async def _run(connection: AsyncConnection[Any], schema: str, operation: Sql) -> None:
-    """A statement of the projection's own, which sees its own schema."""
-    await connection.execute("SELECT set_config('search_path', %s, true)", [quoted(schema)])
-    parameters: Mapping[str, Any] = operation.parameters
+    """A statement of the projection's own: what another try would not mend is the fault of the row that brought it."""
     try:
-        await connection.execute(operation.statement, parameters)
-    except (psycopg.ProgrammingError, ValueError) as error:
-        if isinstance(error, psycopg.Error) and error.sqlstate is not None:
+        await run_own(connection, schema, operation)
+    except psycopg.Error as error:
+        if will_pass(error) and error.sqlstate != _CANNOT_BE_DONE:
             raise
-        raise OperationError(f"the parameters of {operation.statement!r} do not fit: {error}") from error
+        raise OperationError(f"{shown(operation)} cannot be run: {error}") from error
+    except _OF_PARAMETERS as error:
+        raise OperationError(f"the parameters of {shown(operation)} do not fit: {error}") from error

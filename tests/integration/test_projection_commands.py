@@ -222,6 +222,26 @@ async def test_what_is_not_parked_cannot_be_decided(analyst: Analyst) -> None:
     assert (unsaid.code, "--all" in unsaid.stderr) == (2, True)
 
 
+async def test_what_waits_cannot_be_decided_before_what_it_waits_for_which_is_named(analyst: Analyst) -> None:
+    rows = [deploy("api"), deploy(None), deploy("api")]
+    poison = await store(analyst.connection, envelope(analyst.org_id, rows))
+    file = analyst.write(DEPLOYS.replace("version = 1", "version = 1\n    ordered = True"))
+    assert (await analyst.projection("run", file, "--to", str(poison))).code == 0
+    listed = (await analyst.projection("parked", "list", "deploys", "--json")).json
+    assert [(line["row"], line["status"]) for line in listed] == [(1, "parked"), (2, "waiting")]
+
+    for decision in ("retry", "skip"):
+        refused = await analyst.projection("parked", decision, "deploys", str(poison), "2")
+        assert refused.code == 1
+        said = " ".join(refused.stderr.split())
+        assert f"Row 2 of message {poison} waits behind row 1 of message {poison}." in said
+        assert f"parked retry deploys_v1 {poison} 1" in said
+
+    skipped = await analyst.projection("parked", "skip", "deploys", str(poison), "1")
+    assert (skipped.code, skipped.stdout) == (0, "1 skipped.\n")
+    assert (await analyst.deploys())["api"] == 2
+
+
 async def test_a_run_may_stop_at_poison_and_says_where(analyst: Analyst) -> None:
     poison = await store(analyst.connection, envelope(analyst.org_id, [deploy("api"), deploy(None)]))
     stopped = await analyst.projection("run", analyst.write(), "--on-poison", "stop")

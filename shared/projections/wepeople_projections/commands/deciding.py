@@ -2,7 +2,10 @@
 
 import asyncio
 import time
-from typing import Literal
+from typing import Any, Literal
+
+from psycopg import AsyncConnection
+from psycopg.rows import dict_row
 
 from wepeople_chassis.operator import Operator, fail
 from wepeople_projections.building import Workplace, workplace
@@ -17,6 +20,7 @@ from wepeople_projections.running.job import Job
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.ownership import member_count
 from wepeople_projections.running.settling import settle_decided
+from wepeople_projections.running.statements import statements
 
 WAIT_SECONDS = 15.0
 LOOK_SECONDS = 0.25
@@ -43,8 +47,10 @@ def decide(
                 wanted = {"decision": decision, "every": every, "sequence": sequence, "row": row}
                 chosen = await execute(owner, "decide", target.schema, **wanted)
                 runs = bool(await member_count(owner, target.schema))
+                waits = "" if chosen or every else await _waits(owner, target.schema, sequence, row)
             if not chosen:
-                fail(f"There is no such parked row in {target.schema}. `parked list` shows what there is.", 1)
+                unknown = f"There is no such parked row in {target.schema}. `parked list` shows what there is."
+                fail(waits or unknown, 1)
             if target.about.paused:
                 later = f"{len(chosen):,} decided: it happens once {target.schema} is resumed."
                 told({"decided": chosen, "outcome": []}, later, as_json)
@@ -92,11 +98,32 @@ _WORDS = {
 async def _outcome(place: Workplace, schema: str, chosen: list[Line]) -> list[Line]:
     """What the decided rows are, once none is left to be tried, or after some seconds."""
     until = time.monotonic() + WAIT_SECONDS
-    while True:
+    sql = statements(schema)
+    asked = [[line["sequence"] for line in chosen], [line["row"] for line in chosen]]
+    while time.monotonic() < until:
         async with place.pool.connection() as owner:
-            lines = await execute(owner, "parked", schema, every=True, limit=1_000_000)
-        wanted = {(line["sequence"], line["row"]) for line in chosen}
-        found = [line for line in lines if (line["sequence"], line["row"]) in wanted]
-        if time.monotonic() > until or not any(line["status"] in ("retry", "skip") for line in found):
-            return found
+            left = await (await owner.execute(sql["left_to_settle"], asked)).fetchone()
+        if left == (False,):
+            break
         await asyncio.sleep(LOOK_SECONDS)
+    async with place.pool.connection() as owner, owner.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(sql["outcome"], asked)
+        return await cursor.fetchall()
+
+
+async def _waits(owner: AsyncConnection[Any], schema: str, sequence: int | None, row: int | None) -> str:
+    """In words, what must be decided before that row; nothing when it does not wait."""
+    found = await (await owner.execute(statements(schema)["blocker"], [sequence, row, row])).fetchone()
+    if found is None:
+        return ""
+    waiting, waiting_row, before, before_row = found
+    which = str(before) if before_row < 0 else f"{before} {before_row}"
+    what = _named(waiting, waiting_row)
+    return (
+        f"{what[0].upper()}{what[1:]} waits behind {_named(before, before_row)}. Decide about that first: "
+        f"`wepeople projection parked retry {schema} {which}`."
+    )
+
+
+def _named(sequence: int, row: int) -> str:
+    return f"message {sequence}" if row < 0 else f"row {row} of message {sequence}"

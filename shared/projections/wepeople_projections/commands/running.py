@@ -1,6 +1,5 @@
 """`wepeople projection run`: builds a version's tables and keeps them up to date."""
 
-from collections.abc import Mapping
 from contextlib import suppress
 
 import psycopg
@@ -11,7 +10,7 @@ from wepeople_projections.building import Workplace, build, workplace
 from wepeople_projections.commands.choosing import Choice, kept, selection_of, without_effect
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.targets import TargetError
-from wepeople_projections.control import RowKey, execute, rows_aside
+from wepeople_projections.control import execute
 from wepeople_projections.load import Loaded, built_in_sources, load_file
 from wepeople_projections.naming import name_problem
 from wepeople_projections.postgres.about import About, read_about, schema_exists, schemas, set_code, set_on_poison
@@ -54,12 +53,13 @@ def stopped_at(schema: str, found: PoisonFound) -> str:
 
 async def tell_parked(place: Workplace, schema: str) -> None:
     """Say that something is parked, if anything is; nothing while the database is away."""
-    aside: Mapping[RowKey, str] = {}
+    aside = 0
     with suppress(psycopg.Error):
         async with place.pool.connection() as connection:
-            aside = await rows_aside(connection, schema)
+            counts = await execute(connection, "aside_by_status", schema)
+        aside = sum(line["rows"] for line in counts if line["status"] not in ("skip", "skipped", "applied"))
     if aside:
-        rows = "1 row is" if len(aside) == 1 else f"{len(aside):,} rows are"
+        rows = "1 row is" if aside == 1 else f"{aside:,} rows are"
         _say(f"{rows} parked: `wepeople projection parked list {schema}` shows why.")
 
 

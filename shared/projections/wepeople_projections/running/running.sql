@@ -137,3 +137,27 @@ WHERE sequence = %s AND row_index = %s
 UPDATE {schema}.parked
 SET status = 'waiting', worker_id = %s
 WHERE sequence = %s AND row_index = %s
+
+-- name: left_to_settle
+SELECT EXISTS (
+  SELECT FROM unnest(%s::bigint[], %s::int[]) AS chosen(sequence, row_index)
+  JOIN {schema}.parked p USING (sequence, row_index)
+  WHERE p.resolved_at IS NULL AND p.status IN ('retry', 'skip'))
+
+-- name: outcome
+SELECT p.sequence, p.row_index AS row, p.org_id, p.worker_id, p.status, p.reason, p.attempts, p.parked_at, p.resolved_at,
+       m.subject, m.message_id, m.stored_at
+FROM unnest(%s::bigint[], %s::int[]) AS chosen(sequence, row_index)
+JOIN {schema}.parked p USING (sequence, row_index)
+JOIN {schema}.parked_messages m USING (sequence)
+ORDER BY p.sequence, p.row_index
+
+-- name: blocker
+SELECT waits.sequence, waits.row_index, b.sequence, b.row_index
+FROM {schema}.parked waits
+JOIN {schema}.parked b ON b.org_id = waits.org_id AND (b.worker_id = waits.worker_id OR b.row_index = -1)
+WHERE waits.sequence = %s AND (%s::int IS NULL OR waits.row_index = %s) AND waits.status = 'waiting'
+  AND b.resolved_at IS NULL AND b.status <> 'waiting'
+  AND (b.sequence, b.row_index) < (waits.sequence, waits.row_index)
+ORDER BY waits.row_index, b.sequence, b.row_index
+LIMIT 1

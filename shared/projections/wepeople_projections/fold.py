@@ -8,7 +8,7 @@ What Postgres refuses goes through `steps` instead, part by part; what was parke
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 
 import msgspec
 from msgspec import Struct
@@ -61,7 +61,7 @@ class Fold:
         self._workers: dict[int, Sequence[str | None]] = {}
         self._step: Step | None = None
         self._skipped = skipped
-        self._with_skipped = {sequence for sequence, _ in skipped}
+        self._with_skipped = _messages_of(skipped)
         self.messages = self.admit(decoded)
 
     @property
@@ -214,3 +214,9 @@ class Fold:
         if (org := self._founding.get(place.sequence)) is not None:
             changes.orgs.append(org)
         return True
+
+
+@lru_cache(maxsize=8)
+def _messages_of(parts: frozenset[Place]) -> frozenset[int]:
+    """Kept, because every batch of a run asks for those of the same parts."""
+    return frozenset(sequence for sequence, _ in parts)

@@ -35,7 +35,7 @@ def command(work: Work) -> None:
 def long_command(work: Work, *, resume: str) -> None:
     """Run long work on a fast loop; after Ctrl-C, `resume` says how it goes on, and the exit code is 130."""
     structlog.configure(processors=[structlog.stdlib.add_log_level, Notices(stderr)])
-    for library in ("nats", "psycopg.pool"):
+    for library in ("nats", "psycopg"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)

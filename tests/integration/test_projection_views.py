@@ -13,8 +13,8 @@ from psycopg import AsyncConnection
 from tests.support.fresh import Fresh
 from tests.support.read_models import query
 from wepeople_chassis.postgres import make_pool
-from wepeople_projections import Projection, ProjectionError, Row, on_event, table
-from wepeople_projections.postgres.about import About, read_about
+from wepeople_projections import DefinitionError, Projection, ProjectionError, Row, on_event, table
+from wepeople_projections.postgres.about import About, read_about, schema_exists
 from wepeople_projections.postgres.ddl import create_schema
 from wepeople_projections.postgres.views import drop_views, serve, serving_version
 from wepeople_projections.projection import define
@@ -97,6 +97,30 @@ async def test_readers_see_the_version_that_serves_and_no_other(fresh: Fresh, an
         assert served == [version]
 
 
+@pytest.mark.parametrize(
+    ("select", "words"),
+    [
+        ("SELEC 1", 'syntax error at or near "SELEC"'),
+        ("SELECT nothing FROM {schema}.thing", 'column "nothing" does not exist'),
+        ("SELECT org_id FROM {schema}.nowhere", r'relation "things_v9\.nowhere" does not exist'),
+        ("SELECT 1; COMMIT", "cannot insert multiple commands"),
+        ("SELECT 1, 2", r'column "\?column\?" specified more than once'),
+        ("SELECT '\ud800'", "surrogates not allowed"),
+    ],
+)
+async def test_a_view_that_cannot_be_made_is_told_by_its_name_before_anything_is_built(
+    analyst: AsyncConnection[Any], select: str, words: str
+) -> None:
+    class Wrong(Things):
+        version = 9
+        views: ClassVar[Mapping[str, str]] = {"right": "SELECT 1 FROM {schema}.thing", "wrong": select}
+
+    about = About(name="things", version=9, source="", code_sha256="", tables_sha256="")
+    with pytest.raises(DefinitionError, match=f"^view wrong: Postgres cannot make it: .*{words}"):
+        await create_schema(analyst, define(Wrong), "things_v9", about)
+    assert not await schema_exists(analyst, "things_v9")
+
+
 async def test_a_reader_sees_its_orgs_rows_alone_in_tables_and_views(
     fresh: Fresh, analyst: AsyncConnection[Any]
 ) -> None:
@@ -159,7 +183,7 @@ async def test_a_version_that_somebody_else_promoted_meanwhile_is_not_overtaken_
     await pool.open()
     try:
         for stale in (None, "things_v2"):
-            with pytest.raises(LeftBehindError, match="(?i)somebody else has promoted"):
+            with pytest.raises(LeftBehindError, match=r"(?i)somebody else has promoted"):
                 await swap_in(pool, "things", "things_v3", stale)
         assert await serving_version(analyst, "things") == 1
         await swap_in(pool, "things", "things_v3", "things_v1")

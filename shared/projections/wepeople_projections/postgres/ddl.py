@@ -13,6 +13,7 @@ from wepeople_projections.errors import ProjectionError
 from wepeople_projections.naming import split_version
 from wepeople_projections.postgres.about import About, write_about
 from wepeople_projections.postgres.quoting import quoted
+from wepeople_projections.postgres.trying import try_views
 from wepeople_projections.projection import Definition
 from wepeople_projections.table import TableSpec
 
@@ -56,10 +57,13 @@ def tables_sha256(definition: Definition) -> str:
 
 
 async def create_schema(connection: AsyncConnection[Any], definition: Definition, schema: str, about: About) -> None:
-    """Make the schema with all that is in it, or nothing of it; `ProjectionError` when the name is taken."""
+    """Make the schema with all that is in it, or nothing of it; `ProjectionError` when the name is taken, and
+    `DefinitionError` when a view cannot be made over its tables.
+    """
     try:
         async with connection.transaction():
             await connection.execute("\n".join(_statements(definition, schema)))
+            await try_views(connection, schema, definition.views)
             await write_about(connection, schema, msgspec.structs.replace(about, views=views_of(definition)))
     except (errors.DuplicateSchema, errors.UniqueViolation) as error:
         raise ProjectionError(f"The schema {schema} is there already") from error

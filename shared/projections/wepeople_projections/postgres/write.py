@@ -41,7 +41,7 @@ _PARKED = tuple(
 )
 
 _ABOUT_THE_DATA = ("21", "22", "23", "54")
-"""SQLSTATE classes: cardinality, data exception, integrity violation, limit exceeded. The same rows are refused again."""
+"""SQLSTATE classes: cardinality, data exception, integrity violation, limit. The same rows are refused for ever."""
 _PASSING = ("08", "25", "40", "53", "55", "57", "58")
 """Connection, read-only server, rollback, resources, object state, operator intervention, system: worth another try."""
 _CANNOT_BE_DONE = "55000"

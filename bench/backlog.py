@@ -21,7 +21,7 @@ from wepeople_contracts.ids import event_id, message_id, new_id, new_request_id
 from wepeople_contracts.subjects import NO_APP, PARTITIONS, ingest_subject, partition_of
 
 ROWS = 500
-PEOPLE = 2500
+PEOPLE = 500
 IN_FLIGHT = 64
 TIMESTAMP = "2026-04-19T12:05:00Z"
 _ACK_SECONDS = 30.0

@@ -29,6 +29,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     backlog_requests: int
     projector_rounds: int
     strangers_rounds: int
+    reading_events: int
     replay_events: tuple[int, ...]
     replay_rounds: int
     beside_rounds: int
@@ -90,6 +91,7 @@ WHOLE = Plan(
     backlog_requests=300,
     projector_rounds=4,
     strangers_rounds=2,
+    reading_events=5_000_000,
     replay_events=(100_000, 1_000_000, 5_000_000),
     replay_rounds=3,
     beside_rounds=3,
@@ -106,10 +108,11 @@ QUICK = Plan(
     backlog_requests=200,
     projector_rounds=2,
     strangers_rounds=1,
+    reading_events=3_000_000,
     replay_events=(50_000, 200_000, 500_000),
     replay_rounds=1,
     beside_rounds=1,
-    beside_seconds=3.0,
+    beside_seconds=5.0,
     calls=400,
     profile_seconds=6.0,
     keys=16,

@@ -4,6 +4,7 @@ import io
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 import structlog
 import typer
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from wepeople_projections.cli import parked, projection
 from wepeople_projections.commands.choosing import Choice, ChoiceError, in_words, kept, without_effect
+from wepeople_projections.commands.looking import position_of, state_of
 from wepeople_projections.commands.notices import Notices
 from wepeople_projections.commands.targets import Target, TargetError, choose
 from wepeople_projections.postgres.about import About
@@ -141,3 +143,17 @@ def test_a_beginning_that_leaves_nothing_away_is_said_to() -> None:
     )
     assert without_effect(choice, Selection(from_sequence=2)) is None
     assert without_effect(Choice(orgs=("Acme",)), Selection()) is None
+
+
+def test_a_position_is_held_back_only_by_partitions_of_which_something_is_left() -> None:
+    positions = {0: 0, 1: 70, 2: 90}
+    assert position_of(Selection(), positions, {0: 0, 1: 0, 2: 0}, end=100) == 100
+    assert position_of(Selection(), positions, {0: 0, 1: 3, 2: 1}, end=100) == 70
+    assert position_of(Selection(to_sequence=80), positions, {0: 0, 1: 0, 2: 0}, end=100) == 80
+
+
+def test_what_ends_beyond_the_stream_is_not_finished_though_nothing_is_left() -> None:
+    about = msgspec.structs.replace(target(1).about, selection=Selection(to_sequence=200))
+    assert state_of(about, processes=1, end=128, left=0) == "running"
+    assert state_of(about, processes=0, end=128, left=0) == "stopped"
+    assert state_of(about, processes=0, end=200, left=0) == "finished"

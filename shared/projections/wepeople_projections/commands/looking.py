@@ -14,7 +14,9 @@ from wepeople_projections.commands.choosing import in_words
 from wepeople_projections.commands.session import command, connection
 from wepeople_projections.commands.targets import Target, all_targets
 from wepeople_projections.control import checkpoints, execute, sequences
+from wepeople_projections.postgres.about import About
 from wepeople_projections.running.ownership import member_count
+from wepeople_projections.selection import Selection
 
 LIST_COLUMNS = ("projection", "version", "serving_since", "selection", "source")
 STATUS_COLUMNS = (
@@ -86,9 +88,9 @@ async def _line(reading: AsyncConnection[Any], stream: Client, target: Target, r
     [verified] = await execute(reading, "verified_at", target.schema)
     return {
         "projection": target.schema,
-        "state": _state(target, processes, end, sum(left.values())),
+        "state": state_of(target.about, processes, end, sum(left.values())),
         "serving": "yes" if target.serving else "no",
-        "position": _position(target, positions, left, end),
+        "position": position_of(target.about.selection, positions, left, end),
         "lag_messages": sum(left.values()),
         "lag_seconds": round(max(ages, default=0.0), 3),
         "rows": rows,
@@ -103,17 +105,18 @@ async def _line(reading: AsyncConnection[Any], stream: Client, target: Target, r
     }
 
 
-def _position(target: Target, positions: Mapping[int, int], left: Mapping[int, int], end: int) -> int:
+def position_of(selection: Selection, positions: Mapping[int, int], left: Mapping[int, int], end: int) -> int:
     """Up to where nothing is missing: only partitions of which something is left hold it back."""
-    last = target.about.selection.to_sequence
+    last = selection.to_sequence
     reached = end if last is None else min(end, last)
     return min((positions[partition] for partition, messages in left.items() if messages), default=reached)
 
 
-def _state(target: Target, processes: int, end: int, left: int) -> str:
-    if target.about.paused:
+def state_of(about: About, processes: int, end: int, left: int) -> str:
+    """In one word what a version does, while the stream ends there and so many messages are left."""
+    if about.paused:
         return "paused"
-    last = target.about.selection.to_sequence
+    last = about.selection.to_sequence
     if last is not None and end >= last and not left:
         return "finished"
     return "running" if processes else "stopped"

@@ -178,7 +178,7 @@ def promote_projection(
 ) -> None:
     """Let readers of the schema NAME see this version from now on; an older one, to go back to it.
 
-    It must have caught up and have passed `verify`. No reader sees an error, or anything older than before.
+    It must have caught up, and passed `verify` within a day. No reader sees an error, or anything older than before.
 
     Example: `wepeople projection promote deploys 2`
     """

@@ -62,6 +62,14 @@ def test_a_named_event_is_charged_once_in_each_month() -> None:
     assert tallied(history, {}).orgs["org_a"].months == {"2026-04": 4, "2026-05": 1}
 
 
+def test_names_are_kept_of_two_months_and_counts_of_all() -> None:
+    periods = ("2026-04", "2026-05", "2026-06", "2026-06")
+    history: list[Message] = [founded("org_a"), *(request("n1", None, period=period) for period in periods)]
+    org = tallied(history, {}).orgs["org_a"]
+    assert org.months == {"2026-04": 2, "2026-05": 2, "2026-06": 3}
+    assert {period: len(names) for period, names in org.charged.items()} == {"2026-05": 1, "2026-06": 1}
+
+
 def test_what_is_no_envelope_counts_for_nobody() -> None:
     tally = Tally(EVERYTHING, ())
     subject = f"ingest.{partition_of('org_a')}.org_a.app_1.events"

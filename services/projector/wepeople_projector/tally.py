@@ -14,10 +14,12 @@ from msgspec import Struct
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.envelope import AcceptedRow, Charge
 from wepeople_contracts.subjects import parse_ingest_subject
+from wepeople_projector.hashes import Hashes
 
 Place = tuple[int, int]
 """A message's sequence and a row's index; -1 for the whole message."""
 
+MONTHS_KEPT = 2
 _WHOLE = -1
 
 
@@ -40,9 +42,9 @@ class OrgTally:
     accepted: int = 0
     repeated: int = 0
     aside: int = 0
-    named: set[bytes] = field(default_factory=set)
+    named: Hashes = field(default_factory=Hashes)
     months: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
-    charged: defaultdict[str, set[bytes]] = field(default_factory=lambda: defaultdict(set))
+    charged: dict[str, Hashes] = field(default_factory=dict)
 
     @property
     def events(self) -> int:
@@ -84,19 +86,18 @@ class Tally:
             if (sequence, row.index) in self._aside:
                 org.aside += 1
             elif row.named:
-                name = _digest(row.event_id)
-                org.repeated += name in org.named
-                org.named.add(name)
+                org.repeated += not org.named.add(_hash(row.event_id))
 
     def _charge(self, org: OrgTally, charge: Charge) -> None:
-        """A named event is charged once a month."""
-        charged, units = org.charged[charge.period], charge.units
-        for event_id in charge.event_ids:
-            name = _digest(event_id)
-            units -= name in charged
-            charged.add(name)
-        org.months[charge.period] += max(units, 0)
+        """A named event is charged once a month. Names are kept of the newest months only: of those that are over,
+        nobody is asked.
+        """
+        charged = org.charged.setdefault(charge.period, Hashes())
+        repeated = sum(not charged.add(_hash(event_id)) for event_id in charge.event_ids)
+        org.months[charge.period] += max(charge.units - repeated, 0)
+        if len(org.charged) > MONTHS_KEPT:
+            del org.charged[min(org.charged)]
 
 
-def _digest(event_id: str) -> bytes:
-    return blake2b(event_id.encode(), digest_size=16).digest()
+def _hash(event_id: str) -> int:
+    return int.from_bytes(blake2b(event_id.encode(), digest_size=8).digest())

@@ -103,7 +103,7 @@ async def test_a_schema_whose_tables_are_shown_elsewhere_is_not_dropped(analyst:
     await drop_schema(analyst, "things_v1")
     assert not await schema_exists(analyst, "things_v1")
     await drop_schema(analyst, "things_v1")
-    with pytest.raises(ProjectionError, match="(?i)there is no things_v1"):
+    with pytest.raises(ProjectionError, match=r"(?i)there is no things_v1"):
         await read_about(analyst, "things_v1")
 
 

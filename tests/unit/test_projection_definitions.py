@@ -136,6 +136,11 @@ class Latests(Projection):
         pass
 
 
+def test_what_a_handler_need_not_be_given_it_may_take_beside_its_item() -> None:
+    for take in (lambda self, event, more=1: None, lambda *all_of_it: None, staticmethod(lambda event: None)):
+        assert _projection(take=on_event()(take))().events
+
+
 def test_parts_make_one_projection_of_several() -> None:
     class Both(Projection):
         name = "both"
@@ -177,6 +182,15 @@ class _Plain(Projection):
         (_projection(version=_GONE), "Mine: it has no version; give it one, such as version = 1"),
         (_projection(version="1"), "Mine: it has no version; give it one, such as version = 1"),
         (_projection(version=0), "Mine: a name is lower case (letters, digits, _), a version 1 or more"),
+        (_projection(version=True), "Mine: it has no version; give it one, such as version = 1"),
+        (_projection(version=100_000), "Mine: a version is at most 99,999"),
+        *(
+            (
+                _projection(take=on_event()(take)),
+                "Mine.take: a handler takes one thing beside self, such as (self, event)",
+            )
+            for take in (lambda: None, lambda self: None, lambda self, a, b: None, lambda self, a, *, b: None)
+        ),
         (_projection(name="My Deploys"), "Mine: a name is lower case (letters, digits, _), a version 1 or more"),
         *(
             (_projection(name=name), f"Mine: {name!r} may be a schema of somebody else: choose another name")

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
-from msgspec import Meta
+from msgspec import Meta, defstruct
 
 from wepeople_projections import (
     DefinitionError,
@@ -162,6 +162,24 @@ def test_a_columns_name_is_lower_case() -> None:
     assert _said(lambda: table(key=())(Shipped)) == (
         "Shipped.howMany: a column's name is lower case: letters, digits and _, at most 48"
     )
+
+
+@pytest.mark.parametrize("name", ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"])
+def test_a_column_that_every_table_has_already_is_refused(name: str) -> None:
+    shipped = defstruct("Shipped", [(name, int)], bases=(Row,), frozen=True)
+    assert _said(lambda: table(key=())(shipped)) == (
+        f"Shipped.{name}: every table of Postgres has a column of this name: choose another"
+    )
+
+
+def test_a_table_has_no_more_columns_than_postgres_takes() -> None:
+    def wide(columns: int, key: int) -> Any:
+        shipped = defstruct("Shipped", [(f"c{n}", int) for n in range(columns)], bases=(Row,), frozen=True)
+        return table(key=[f"c{n}" for n in range(key)])(shipped)
+
+    assert len(spec_of(wide(1_599, 31)).columns) == 1_600
+    assert _said(lambda: wide(1_600, 1)) == "Shipped: it has 1,601 columns, and a table at most 1,600"
+    assert _said(lambda: wide(40, 32)) == "Shipped: a key or an index has at most 32 columns, org_id among them"
 
 
 def test_a_type_that_nobody_can_find_is_said_with_its_name() -> None:

@@ -92,6 +92,8 @@ _OFFERED = (
     "str, int, bool, float, Decimal, date, datetime, bytes, list[str], Instant, SmallInt, RawText, Json and Jsonb, "
     "each also with | None"
 )
+_OF_POSTGRES = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
+"""Columns that every table of Postgres has."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,47}")
 
 
@@ -124,6 +126,8 @@ def is_name(text: str) -> bool:
 def _column(row: str, name: str, hint: Any) -> Column:
     if not is_name(name):
         raise DefinitionError(f"{row}.{name}", "a column's name is lower case: letters, digits and _, at most 48")
+    if name in _OF_POSTGRES:
+        raise DefinitionError(f"{row}.{name}", "every table of Postgres has a column of this name: choose another")
     marks, inner, optional = _taken_apart(hint)
     kind = next((mark for mark in marks if isinstance(mark, Kind)), None) or _PLAIN.get(inner)
     if kind is None:

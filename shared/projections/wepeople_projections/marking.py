@@ -1,7 +1,7 @@
 """Which methods of a projection are handlers, and of what: decorators mark them."""
 
 from collections.abc import Callable, Iterator
-from inspect import getattr_static, isasyncgenfunction, iscoroutinefunction
+from inspect import getattr_static, isasyncgenfunction, iscoroutinefunction, signature
 from typing import Any, NamedTuple, TypeVar
 
 from wepeople_projections.errors import DefinitionError
@@ -23,7 +23,7 @@ def mark(kind: str, patterns: tuple[str, ...]) -> Callable[[F], F]:
     """Mark a method as a handler, beside what it is marked as already."""
 
     def with_mark(method: F) -> F:
-        setattr(method, _MARKS, (*getattr(method, _MARKS, ()), (kind, patterns)))
+        setattr(_function(method), _MARKS, (*_marks(method), (kind, patterns)))
         return method
 
     return with_mark
@@ -52,6 +52,14 @@ def marked(part: type[Any]) -> Iterator[Marked]:
                 raise DefinitionError(where, "a handler is a plain function, not async: there is nothing to wait for")
             if final is member:
                 yield from (Marked(name, kind, patterns) for kind, patterns in reversed(marks))
+
+
+def check_takes_one(where: str, handler: Callable[..., Any]) -> None:
+    """`DefinitionError` for a bound handler that cannot be called with one item: every row would be parked."""
+    try:
+        signature(handler).bind(None)
+    except (TypeError, ValueError) as error:
+        raise DefinitionError(where, "a handler takes one thing beside self, such as (self, event)") from error
 
 
 def _marks(member: Any) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from wepeople_contracts.directory import DirectoryFact
 from wepeople_projections.columns import is_name
 from wepeople_projections.errors import DefinitionError
-from wepeople_projections.marking import ALL, F, mark, marked, patterns_of
+from wepeople_projections.marking import ALL, F, check_takes_one, mark, marked, patterns_of
 from wepeople_projections.operations import Emitted
 from wepeople_projections.selection import matches
 from wepeople_projections.table import Row, TableSpec, spec_of
@@ -17,6 +17,8 @@ Handler = Callable[[Any], Emitted]
 
 _KINDS = ("event", "snapshot", "request", "reject", "identified", "fact")
 _EXAMPLES = {"name": 'name = "deploys"', "version": "version = 1"}
+_LAST_VERSION = 99_999
+"""The name of a schema has room for no more digits."""
 _TAKEN_NAMES = re.compile(r"pg_.*|public|information_schema|.*_v[0-9]+(_.*)?")
 """Schemas of Postgres, and of the versions of projections."""
 _REMEMBERED_TYPES = 4096
@@ -142,7 +144,9 @@ def define(projection: type[Projection]) -> Definition:
         views |= part.views
         instance = part()
         for name, kind, patterns in marked(part):
-            handlers[kind].exact += [(pattern, getattr(instance, name)) for pattern in patterns]
+            handler = getattr(instance, name)
+            check_takes_one(f"{part.__name__}.{name}", handler)
+            handlers[kind].exact += [(pattern, handler) for pattern in patterns]
     if projection.parts and (projection.tables or any(marked(projection))):
         raise DefinitionError(where, "what has parts has no tables or handlers itself: make them one more part")
     views |= projection.views
@@ -172,10 +176,13 @@ def define(projection: type[Projection]) -> Definition:
 def _check_name(projection: type[Projection]) -> None:
     where = projection.__name__
     for attribute, kind in (("name", str), ("version", int)):
-        if not isinstance(getattr(projection, attribute, None), kind):
+        value = getattr(projection, attribute, None)
+        if not isinstance(value, kind) or isinstance(value, bool):
             raise DefinitionError(where, f"it has no {attribute}; give it one, such as {_EXAMPLES[attribute]}")
     if not is_name(projection.name) or projection.version < 1:
         raise DefinitionError(where, "a name is lower case (letters, digits, _), a version 1 or more")
+    if projection.version > _LAST_VERSION:
+        raise DefinitionError(where, f"a version is at most {_LAST_VERSION:,}")
     if _TAKEN_NAMES.fullmatch(projection.name):
         raise DefinitionError(where, f"{projection.name!r} may be a schema of somebody else: choose another name")
 

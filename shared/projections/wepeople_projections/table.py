@@ -23,6 +23,8 @@ RESERVED = (
     "verified",
 )
 """Tables that every projection has beside its own."""
+_MOST_COLUMNS, _MOST_IN_INDEX = 1_600, 32
+"""What Postgres takes."""
 
 
 class Row(Struct, frozen=True, gc=False):
@@ -147,6 +149,10 @@ def _check(spec: TableSpec) -> None:
     if spec.columns[0] != Column("org_id", Kind.TEXT, optional=False, merge=Merge.REPLACE, description=""):
         raise DefinitionError(row, "org_id is Row's: leave it out of the class")
     indexed = [part.removeprefix("-") for index in spec.indexes for part in index]
+    if len(spec.columns) > _MOST_COLUMNS:
+        raise DefinitionError(row, f"it has {len(spec.columns):,} columns, and a table at most {_MOST_COLUMNS:,}")
+    if any(len(names) > _MOST_IN_INDEX for names in (spec.key, *spec.indexes)):
+        raise DefinitionError(row, f"a key or an index has at most {_MOST_IN_INDEX} columns, org_id among them")
     asked = {*spec.key, *indexed, *spec.newest_by, *((spec.expires_by,) if spec.expires_by else ())}
     if unknown := sorted(asked - columns.keys()):
         raise DefinitionError(row, f"it has no column {', '.join(unknown)}")

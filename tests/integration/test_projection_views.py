@@ -175,6 +175,16 @@ async def test_a_projection_can_be_taken_away_from_its_readers(fresh: Fresh, ana
     assert await query(fresh.admin_dsn, "SELECT to_regnamespace('things') AS it") == [{"it": None}]
 
 
+async def test_what_else_is_in_the_readers_schema_stays_when_the_projection_is_taken_away(
+    fresh: Fresh, analyst: AsyncConnection[Any]
+) -> None:
+    await promote(analyst, 1)
+    await analyst.execute("CREATE TABLE things.mine AS SELECT 7 AS n")
+    await drop_views(analyst, "things")
+    assert await query(fresh.admin_dsn, "SELECT n FROM things.mine") == [{"n": 7}]
+    assert await query(fresh.admin_dsn, "SELECT to_regclass('things.thing') AS it") == [{"it": None}]
+
+
 async def test_a_version_that_somebody_else_promoted_meanwhile_is_not_overtaken_unseen(
     fresh: Fresh, analyst: AsyncConnection[Any]
 ) -> None:

@@ -3,6 +3,7 @@ offers. All that it takes is in the version's own schema, so that an older one c
 """
 
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from psycopg import AsyncConnection, errors, sql
@@ -66,10 +67,14 @@ async def point_views(connection: AsyncConnection[Any], name: str, schema: str) 
 
 
 async def drop_views(connection: AsyncConnection[Any], name: str) -> None:
-    """Take a projection away from its readers: the views, and their schema unless something else is in it."""
+    """Take a projection away from its readers: the views, and their schema unless something else is in it, or it is
+    somebody else's.
+    """
     for view in await _views(connection, name):
         await _drop(connection, name, view)
-    await connection.execute(f"DROP SCHEMA IF EXISTS {quoted(name)}")
+    with suppress(errors.DependentObjectsStillExist, errors.InsufficientPrivilege):
+        async with connection.transaction():
+            await connection.execute(f"DROP SCHEMA IF EXISTS {quoted(name)}")
 
 
 async def _views(connection: AsyncConnection[Any], name: str) -> set[str]:

@@ -66,7 +66,7 @@ def _of_tables(target: Target, proof: Proof, state: StreamState) -> Certificate:
 async def _of_orgs(place: Workplace, snapshot: Snapshot, state: StreamState) -> list[OrgProof]:
     """Count the stream, and compare with the timeline as it was, and with quota as it is."""
     timeline = snapshot.digests.tables[TimelineEvent.__table__.name]
-    tally, meter = Tally(snapshot.positions, snapshot.aside | snapshot.skipped), Meter()
+    tally, meter = Tally(snapshot.positions, frozenset(snapshot.aside) | snapshot.skipped), Meter()
     meter.found(0, state.messages)
     with display("count", place.console, as_json=place.as_json) as shown:
 

@@ -222,3 +222,28 @@ async def test_the_version_that_serves_is_not_dropped_by_mistake(analyst: Analys
     assert (refused.code, "Readers see deploys_v1" in refused.stderr) == (1, True)
     assert (await analyst.projection("drop", "deploys", "1", "--serving")).code == 0
     assert await analyst.rows("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'deploys%%'") == []
+
+
+async def test_a_part_of_the_stream_does_not_take_the_place_of_the_whole_unless_that_is_taken_away(
+    analyst: Analyst,
+) -> None:
+    last = await analyst.store(1)
+    await built(analyst, [analyst.write()], to=last)
+    part = analyst.write(SECOND, "second.py")
+    assert (await analyst.projection("run", part, "--type", "deploy.shipped", "--to", str(last))).code == 0
+    await promoted(analyst, 1)
+    assert (await analyst.projection("verify", "deploys", "2")).code == 0
+    refused = await analyst.projection("promote", "deploys", "2")
+    assert (refused.code, "has only a part of the stream" in refused.stderr) == (1, True)
+    assert (await analyst.projection("drop", "deploys_v1", "--serving")).code == 0
+    assert (await analyst.projection("promote", "deploys", "2")).code == 0
+
+
+async def test_a_version_that_was_made_of_another_stream_is_not_promoted(analyst: Analyst) -> None:
+    file = analyst.write()
+    async with analyst.running("run", file):
+        await analyst.counted(6)
+    assert (await analyst.projection("verify", "deploys")).code == 0
+    await renew_stream(analyst.connection)
+    refused = await analyst.projection("promote", "deploys")
+    assert (refused.code, "a stream that is not there any more" in refused.stderr) == (1, True)

@@ -54,6 +54,17 @@ ON CONFLICT DO NOTHING
 -- name: one_at_a_time
 SELECT pg_try_advisory_lock(hashtextextended(%(what)s, 0)) AS mine
 
+-- name: dependents
+SELECT DISTINCT vn.nspname || '.' || v.relname AS name
+FROM pg_depend d
+JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+JOIN pg_class v ON v.oid = r.ev_class
+JOIN pg_namespace vn ON vn.oid = v.relnamespace
+JOIN pg_class t ON d.refclassid = 'pg_class'::regclass AND t.oid = d.refobjid
+JOIN pg_namespace tn ON tn.oid = t.relnamespace
+WHERE tn.nspname = ANY(%(of)s) AND vn.nspname <> ALL(%(of)s) AND vn.nspname <> %(served)s
+ORDER BY 1
+
 -- name: move_aside
 ALTER SCHEMA {schema} RENAME TO {replaced}
 

@@ -102,7 +102,7 @@ async def _until_reached(pool: Pool, schema: str, wanted: Mapping[int, Checkpoin
     while True:
         async with pool.connection() as connection:
             reached = await checkpoints(connection, schema)
-        behind = [p for p, line in wanted.items() if p not in reached or reached[p].sequence < line.message_sequence]
+        behind = [p for p, line in wanted.items() if p not in reached or _is_behind(reached[p], line)]
         if not behind:
             return
         if clock() > until:
@@ -111,3 +111,8 @@ async def _until_reached(pool: Pool, schema: str, wanted: Mapping[int, Checkpoin
                 "`wepeople projection status` shows it; run it, and promote it again"
             )
         await asyncio.sleep(LOOK_SECONDS)
+
+
+def _is_behind(reached: Checkpoint, wanted: Checkpoint) -> bool:
+    """Positions in a stream that is not there any more are no measure for one in the present one."""
+    return reached.stream_identity == wanted.stream_identity and reached.sequence < wanted.message_sequence

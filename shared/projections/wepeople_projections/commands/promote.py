@@ -3,6 +3,8 @@
 import asyncio
 from datetime import timedelta
 
+from msgspec.structs import replace
+
 from wepeople_chassis.operator import Operator, stderr
 from wepeople_chassis.stream import stream_state
 from wepeople_projections.backlog import count_messages, stretches
@@ -12,9 +14,10 @@ from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.steering import told
 from wepeople_projections.commands.targets import Target, TargetError, all_targets, choose
 from wepeople_projections.commands.verify import alone
-from wepeople_projections.control import execute, positions_of
+from wepeople_projections.control import checkpoints, execute, positions_of
 from wepeople_projections.naming import split_version
 from wepeople_projections.running.ownership import member_count
+from wepeople_projections.selection import Selection
 from wepeople_projections.swapping import promote
 
 PROOF_AGE = timedelta(days=1)
@@ -39,13 +42,15 @@ def promote_projection(name: str, version: int | None, as_json: bool) -> None:
             async with alone(place, target):
                 await _check_verified(place, target)
                 await _check_caught_up(place, target)
+                if serving:
+                    await _check_replaces(place, target, serving)
                 await promote(place.pool, base, target.schema, serving.schema if serving else None)
+            instead = f", no more {serving.schema}" if serving else ""
+            told(_values(target, serving), f"Readers of {base} see {target.schema} from now on{instead}.", as_json)
             await tell_parked(place, target.schema)
             await _tell_stopped(place, target)
-        said = f"Readers of {base} see {target.schema} from now on" + (f", no more {serving.schema}" if serving else "")
-        told(_values(target, serving), f"{said}.", as_json)
 
-    long_command(work, resume="Nothing was changed.")
+    long_command(work, resume="Unless it was said that readers see another version from now on, nothing was changed.")
 
 
 async def _check_verified(place: Workplace, target: Target) -> None:
@@ -66,7 +71,9 @@ async def _check_verified(place: Workplace, target: Target) -> None:
 
 async def _check_caught_up(place: Workplace, target: Target) -> None:
     """`TargetError` unless all that the stream has now is applied, or is within some seconds."""
-    end = (await stream_state(place.stream)).last_sequence
+    stream = await stream_state(place.stream)
+    end = stream.last_sequence
+    await _check_stream(place, target, stream.created)
     clock = asyncio.get_running_loop().time
     until = clock() + CATCH_UP_SECONDS
     while left := await _left(place, target, end):
@@ -77,6 +84,36 @@ async def _check_caught_up(place: Workplace, target: Target) -> None:
                 f"`wepeople projection status {target.schema}` shows that nothing is left."
             )
         await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _check_stream(place: Workplace, target: Target, identity: str) -> None:
+    """`TargetError` when it was made of a stream that is not there any more: positions in that one say nothing."""
+    async with place.pool.connection() as connection:
+        found = await checkpoints(connection, target.schema)
+    if any(line.stream_identity != identity for line in found.values()):
+        raise TargetError(
+            f"{target.schema} was made of a stream that is not there any more. Make it anew from the present one: "
+            f"wepeople projection rebuild {target.schema}"
+        )
+
+
+async def _check_replaces(place: Workplace, target: Target, serving: Target) -> None:
+    """`TargetError` when it has less of the stream than the version that it would replace."""
+    selection, to_sequence = target.about.selection, target.about.selection.to_sequence
+    if replace(selection, to_sequence=None) not in (Selection(), replace(serving.about.selection, to_sequence=None)):
+        raise TargetError(
+            f"{target.schema} has only a part of the stream, and not the same as {serving.schema}, which readers see. "
+            f"If that is meant, first take that away: wepeople projection drop {serving.schema} --serving"
+        )
+    async with place.pool.connection() as connection:
+        reached = max(
+            (line.message_sequence for line in (await checkpoints(connection, serving.schema)).values()), default=0
+        )
+    if to_sequence is not None and to_sequence < reached:
+        raise TargetError(
+            f"{target.schema} ends at message {to_sequence:,}, and readers of {serving.schema} have seen "
+            f"message {reached:,} already."
+        )
 
 
 async def _left(place: Workplace, target: Target, end: int) -> int:

@@ -8,7 +8,7 @@ from wepeople_projections.commands.steering import told
 from wepeople_projections.commands.targets import code_of, find_target
 from wepeople_projections.commands.verify import alone
 from wepeople_projections.naming import split_version
-from wepeople_projections.rebuilding import rebuild
+from wepeople_projections.rebuilding import drop_replaced, rebuild
 from wepeople_projections.running.options import OnPoison
 from wepeople_projections.running.poison import PoisonFound
 
@@ -29,10 +29,14 @@ def rebuild_projection(
                     rows = await rebuild(place, code, target.schema, on_poison or "stop")
                 except PoisonFound as found:
                     fail(stopped_at(target.schema, found), 1)
+                said = f"{target.schema} is built anew from the stream: {rows:,} rows were applied"
+                readers = ", and readers see them" if target.serving else ""
+                told({"projection": target.schema, "rows": rows}, f"{said}{readers}.", as_json)
+                await drop_replaced(place, target.schema)
             await tell_parked(place, target.schema)
-        said = f"{target.schema} is built anew from the stream: {rows:,} rows were applied, and readers see them."
-        if not target.serving:
-            said = f"{target.schema} is built anew from the stream: {rows:,} rows were applied."
-        told({"projection": target.schema, "rows": rows}, said, as_json)
 
-    long_command(work, resume="Readers see what they saw. The same command goes on where this one stopped.")
+    long_command(
+        work,
+        resume="Unless it was said that it is built anew, readers see what they saw. The same command goes on where "
+        "this one stopped.",
+    )

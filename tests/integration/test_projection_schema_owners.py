@@ -38,7 +38,7 @@ async def test_a_name_that_no_version_can_have_is_never_listed_and_never_part_of
         await create_schema(analyst, DEFINITION, "things_v1", ABOUT)
         await plant(analyst, name, "AS TABLE things_v1.about")
         assert await schemas(operator) == ["things_v1"]
-        with pytest.raises(ProjectionError, match="there is no"):
+        with pytest.raises(ProjectionError, match="There is no"):
             await read_about(operator, name)
         await drop_schema(analyst, name)
         assert await schemas(analyst) == ["things_v1"], "the name was no statement"

@@ -77,12 +77,12 @@ async def rebuild(place: Workplace, code: Loaded, schema: str, on_poison: OnPois
 
     async def bring_the_rest(connection: AsyncConnection[Any]) -> None:
         if await skipped_rows(connection, schema) != skipped:
-            raise RebuildError(f"rows of {schema} were skipped while it was built. Run this again, which begins anew")
+            raise RebuildError(f"Rows of {schema} were skipped while it was built. Run this again, which begins anew")
         try:
             async with asyncio.timeout(REST_SECONDS):
                 await bring(await checkpoints(connection, schema), None, gives_way=False)
         except TimeoutError as error:
-            raise RebuildError(f"what {schema} wrote last takes too long to build. {AGAIN}") from error
+            raise RebuildError(f"What {schema} wrote last takes too long to build. {AGAIN}") from error
 
     await put_in_place(place.pool, about.name, schema, bring_the_rest)
     async with place.pool.connection() as connection:

@@ -1,5 +1,6 @@
 """What every test may ask for: real servers, a fresh database and stream, a whole running system."""
 
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,6 +8,12 @@ import pytest
 from tests.support.fresh import Fresh, Template, fresh_system, template_database
 from tests.support.servers import Servers, running_servers
 from tests.support.system import RunningSystem, running_system
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the processes that tests start: a shell's background job ignores it, and hands that down."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

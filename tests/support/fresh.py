@@ -1,6 +1,8 @@
 """A provisioned database and an empty stream for each test, cheaply: the database is cloned from a template."""
 
+import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,10 +14,14 @@ from tests.support.servers import Servers
 from wepeople_chassis.broker import connect
 from wepeople_contracts.subjects import LEASE_STREAM, STREAM
 from wepeople_provision.dsn import login_dsn
+from wepeople_provision.errors import ProvisionError
 from wepeople_provision.provision import provision_database
 from wepeople_provision.roles import LOGIN_ROLES, grant_on_database
 from wepeople_provision.schemas import installed_files
 from wepeople_provision.stream import provision_streams
+
+
+RENEW_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,16 @@ async def renew_stream(connection: Client) -> None:
     """
     for name in (STREAM, LEASE_STREAM):
         await connection.request(f"$JS.API.STREAM.DELETE.{name}", b"", timeout=10)
-    await provision_streams(connection)
+    deadline = time.monotonic() + RENEW_SECONDS
+    while True:
+        try:
+            await provision_streams(connection)
+            return
+        except ProvisionError:
+            # The server may still be removing the files of the stream that it says is gone.
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager

@@ -20,7 +20,6 @@ from wepeople_provision.roles import LOGIN_ROLES, grant_on_database
 from wepeople_provision.schemas import installed_files
 from wepeople_provision.stream import provision_streams
 
-
 RENEW_SECONDS = 5.0
 
 

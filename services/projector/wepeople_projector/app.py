@@ -2,12 +2,14 @@
 
 import asyncio
 import gc
+from contextlib import AsyncExitStack
 
 import psycopg
+from nats.aio.client import Client
 
 from wepeople_chassis.broker import BROKER_DOWN, close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
-from wepeople_chassis.postgres import make_pool
+from wepeople_chassis.postgres import Pool, make_pool
 from wepeople_chassis.settings import load_settings
 from wepeople_chassis.stream import StreamError
 from wepeople_projections.errors import ProjectionError
@@ -48,18 +50,13 @@ async def run() -> None:
 
 async def project(settings: ProjectorSettings) -> None:
     """Keep this version's read models up to date; raises what makes that impossible."""
-    pool = make_pool(settings.postgres_dsn, SERVICE, max_size=POOL_CONNECTIONS)
-    await pool.open()
-    stream = await connect(settings.nats_url, f"wepeople-{SERVICE}")
-    try:
+    async with AsyncExitStack() as stack:
+        pool, stream = await _connect(stack, settings, f"wepeople-{SERVICE}", POOL_CONNECTIONS)
         live = load_source(built_in_sources()[PROJECTION])
         await found(pool, live)
         announcer = Announcer(stream, lambda: engine.serving)
         engine = Engine(live.definition, live.definition.schema, stream, pool, RunOptions(gives_way=False), announcer)
         await run_together(asyncio.create_task(engine.run()), asyncio.create_task(_answer(settings, engine)))
-    finally:
-        await close(stream)
-        await pool.close(POOL_CLOSE_SECONDS)
 
 
 async def _answer(settings: ProjectorSettings, engine: Engine) -> None:
@@ -67,11 +64,10 @@ async def _answer(settings: ProjectorSettings, engine: Engine) -> None:
     their own, on which no batch is in the way.
     """
     await engine.started.wait()
-    pool = make_pool(settings.postgres_dsn, SERVICE, max_size=ANSWERING_CONNECTIONS)
-    await pool.open()
-    connection = await connect(settings.nats_url, f"wepeople-{SERVICE}-answers")
-    desk = RequestDesk(connection, pool)
-    try:
+    async with AsyncExitStack() as stack:
+        pool, connection = await _connect(stack, settings, f"wepeople-{SERVICE}-answers", ANSWERING_CONNECTIONS)
+        desk = RequestDesk(connection, pool)
+        stack.push_async_callback(desk.close)
         ready = False
         while True:
             await (desk.open() if engine.serving else desk.hush())
@@ -79,7 +75,17 @@ async def _answer(settings: ProjectorSettings, engine: Engine) -> None:
                 await serve_ready(connection, SERVICE)
                 ready = True
             await asyncio.sleep(SERVING_POLL_SECONDS)
-    finally:
-        await desk.close()
-        await close(connection)
-        await pool.close(POOL_CLOSE_SECONDS)
+
+
+async def _connect(
+    stack: AsyncExitStack, settings: ProjectorSettings, name: str, pool_connections: int
+) -> tuple[Pool, Client]:
+    """Both servers; what is open is closed with the stack, also when this is cancelled half-way: a pool's workers would
+    outlive a single cancellation, and the process with them.
+    """
+    pool = make_pool(settings.postgres_dsn, SERVICE, max_size=pool_connections)
+    stack.push_async_callback(pool.close, POOL_CLOSE_SECONDS)
+    await pool.open()
+    connection = await connect(settings.nats_url, name)
+    stack.push_async_callback(close, connection)
+    return pool, connection

@@ -1,7 +1,5 @@
 """What a message becomes in `live`: rows, or something parked; never an exception, never nothing."""
 
-import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,9 +8,9 @@ from tests.support.histories import Message, histories, stored
 from tests.support.stored import RECEIVED_AT_US, data_of, envelope, founded, id_of, imported, raw, subject_of
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.directory import DirectoryFact
-from wepeople_contracts.envelope import ENVELOPE_VERSION, Envelope, encode
+from wepeople_contracts.envelope import Envelope
 from wepeople_contracts.ids import worker_id
-from wepeople_contracts.subjects import ingest_subject, partition_of
+from wepeople_contracts.subjects import partition_of
 from wepeople_projections.parked import WHOLE_MESSAGE
 from wepeople_projections.projection import define
 from wepeople_projections.tables import MemoryTables
@@ -117,31 +115,6 @@ def test_what_belongs_to_an_org_that_was_never_founded_is_parked_whole() -> None
     assert "never founded" in parked.reason
     assert not rows_of(tables, TimelineEvent)
     assert not rows_of(tables, StoredRequest)
-
-
-@pytest.mark.parametrize(
-    ("subject", "data", "reason"),
-    [
-        (ingest_subject(ORG, "app_1", "events"), b"not an envelope", "cannot be decoded"),
-        (ingest_subject(ORG, "app_1", "events"), b"", "cannot be decoded"),
-        (ingest_subject(ORG, "-", "directory"), b"\x80", "cannot be decoded"),
-        (ingest_subject("org_b", "app_1", "events"), encode(envelope(ORG, [raw(EVENT)])), "org_b"),
-        (ingest_subject(ORG, "app_1", "snapshot"), encode(envelope(ORG, [raw(EVENT)])), "kind"),
-        (
-            ingest_subject(ORG, "app_1", "events"),
-            encode(msgspec.structs.replace(envelope(ORG, []), version=ENVELOPE_VERSION + 1)),
-            "upgrade first",
-        ),
-        ("ingest.0.org_a.events", b"", "not a subject"),
-    ],
-)
-def test_a_message_that_is_not_what_its_subject_says_is_parked_with_the_reason(
-    subject: str, data: bytes, reason: str
-) -> None:
-    wrong = StoredMessage(2, subject, "id", 0, data)
-    [parked] = project(message(founded(ORG)), wrong).parked
-    assert (parked.message, parked.row_index) == (wrong, WHOLE_MESSAGE)
-    assert reason in parked.reason
 
 
 def test_one_bad_row_is_parked_and_harms_no_other() -> None:

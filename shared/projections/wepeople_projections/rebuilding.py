@@ -25,9 +25,9 @@ from wepeople_projections.control import (
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.load import Loaded
 from wepeople_projections.naming import REBUILD, REPLACED
-from wepeople_projections.postgres.about import About, read_about, schemas
+from wepeople_projections.postgres.about import About, OnPoison, read_about, schemas
 from wepeople_projections.postgres.ddl import create_schema, drop_schema
-from wepeople_projections.running.options import OnPoison, RunOptions
+from wepeople_projections.running.options import RunOptions
 from wepeople_projections.swapping import put_in_place
 
 NEAR_SECONDS = 2.0

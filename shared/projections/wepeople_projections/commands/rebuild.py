@@ -8,8 +8,8 @@ from wepeople_projections.commands.steering import told
 from wepeople_projections.commands.targets import code_of, find_target
 from wepeople_projections.commands.verify import alone
 from wepeople_projections.naming import split_version
+from wepeople_projections.postgres.about import OnPoison
 from wepeople_projections.rebuilding import drop_replaced, rebuild
-from wepeople_projections.running.options import OnPoison
 from wepeople_projections.running.poison import PoisonFound
 
 

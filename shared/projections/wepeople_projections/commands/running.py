@@ -13,9 +13,17 @@ from wepeople_projections.commands.targets import TargetError
 from wepeople_projections.control import execute
 from wepeople_projections.load import Loaded, built_in_sources, load_file
 from wepeople_projections.naming import name_problem
-from wepeople_projections.postgres.about import About, read_about, schema_exists, schemas, set_code, set_on_poison
+from wepeople_projections.postgres.about import (
+    About,
+    OnPoison,
+    read_about,
+    schema_exists,
+    schemas,
+    set_code,
+    set_on_poison,
+)
 from wepeople_projections.postgres.ddl import create_schema, tables_sha256, views_of
-from wepeople_projections.running.options import OnPoison, RunOptions
+from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.poison import PoisonFound
 from wepeople_projections.selection import Selection
 

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from wepeople_contracts.subjects import PARTITIONS
+from wepeople_projections.postgres.about import OnPoison
 from wepeople_projections.selection import Selection
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Some 15,000 rows of the usual size."""
-
-OnPoison = Literal["park", "stop"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from tests.support.read_models import query, rows_of_request
 from tests.support.shell import Result
 from tests.support.shell import wepeople as run_wepeople
 from tests.support.system import RunningSystem
+from wepeople_chassis.tasks import end
 
 
 @pytest.fixture
@@ -60,8 +61,7 @@ async def sending(demo: Client) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end([task])
 
 
 async def test_while_clients_send_it_proves_every_table_every_event_and_the_month(

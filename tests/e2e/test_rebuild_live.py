@@ -10,6 +10,7 @@ from tests.support.client import Client, client
 from tests.support.read_models import query
 from tests.support.shell import wepeople as run_wepeople
 from tests.support.system import RunningSystem
+from wepeople_chassis.tasks import end
 
 EVENT = {"eventType": "deploy.shipped", "category": "code", "actor": {"externalId": "eng-17"}}
 
@@ -47,8 +48,7 @@ async def test_live_is_rebuilt_and_put_in_place_while_it_serves(system: RunningS
                 await asyncio.sleep(0.05)
                 assert not sending.done(), sending.exception()
     finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+        await end([sending])
 
     [after] = await query(system.operator_dsn, made)
     assert after["created_at"] > before["created_at"]

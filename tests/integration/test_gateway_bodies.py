@@ -14,6 +14,7 @@ from tests.support.operators import EVENT_TYPE, Caller
 from tests.support.read_models import rows_of_request
 from tests.support.system import RunningSystem
 from tests.support.wire import request_bytes, wire
+from wepeople_chassis.tasks import end
 
 pytestmark = pytest.mark.usefixtures("unharmed")
 
@@ -205,7 +206,7 @@ async def _peak_rss(gateway: psutil.Process, api: Client, body: bytes, times: in
     try:
         answers = [await api.send("POST", "/events", body, GZIP) for _ in range(times)]
     finally:
-        watching.cancel()
+        await end([watching])
     return peak, answers
 
 

@@ -14,10 +14,10 @@ from tests.support.stored import envelope, founded, raw
 from tests.support.tally import Counts, Tally
 from wepeople_chassis.broker import close, connect
 from wepeople_chassis.stream import StreamError
+from wepeople_chassis.tasks import end
 from wepeople_contracts.envelope import Envelope
 from wepeople_contracts.projection import Projected
 from wepeople_contracts.subjects import PARTITIONS, partition_of, projected_subject
-from wepeople_projections.running.tasks import end
 from wepeople_projections.selection import Selection
 
 ORG = "org_a"

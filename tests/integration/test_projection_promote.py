@@ -12,6 +12,7 @@ from tests.support.analyst import DEPLOYS, Analyst, analyst_of, built, deploy, p
 from tests.support.fresh import Fresh, renew_stream
 from tests.support.read_models import eventually
 from tests.support.stored import envelope, founded, store
+from wepeople_chassis.tasks import end
 
 SECOND = DEPLOYS.replace("version = 1", "version = 2").replace(
     "deploys: Sum[int]", "deploys: Sum[int]\n    teams: Sum[int] = 0"
@@ -62,7 +63,7 @@ async def reading(analyst: Analyst) -> AsyncIterator[Reader]:
         assert not task.done(), task.exception()
         assert reader.seen == sorted(reader.seen)
     finally:
-        task.cancel()
+        await end([task])
 
 
 @asynccontextmanager
@@ -78,7 +79,7 @@ async def storing(analyst: Analyst) -> AsyncIterator[None]:
         yield
         assert not task.done(), task.exception()
     finally:
-        task.cancel()
+        await end([task])
 
 
 async def test_promote_refuses_what_is_not_proved_or_is_behind_and_says_what_to_do(analyst: Analyst) -> None:

@@ -19,6 +19,7 @@ from wepeople_chassis.broker import connect
 from wepeople_chassis.postgres import make_pool
 from wepeople_chassis.rpc import Unavailable
 from wepeople_chassis.stream import jetstream, stream_state
+from wepeople_chassis.tasks import end
 from wepeople_contracts.envelope import ENVELOPE_VERSION
 from wepeople_contracts.quota import Granted, Seen
 from wepeople_contracts.subjects import STREAM
@@ -329,7 +330,7 @@ async def test_reservations_expire_once_the_stream_was_read_past_their_lease(fre
         await until(is_expired)
         assert time.time_ns() - reserved_at_ns >= 500_000_000
     finally:
-        following.cancel()
+        await end([following])
         await connection.close()
 
 

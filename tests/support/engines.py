@@ -15,6 +15,7 @@ from tests.support.stored import store
 from wepeople_chassis.broker import connect
 from wepeople_chassis.postgres import Pool, make_pool
 from wepeople_chassis.stream import stream_state
+from wepeople_chassis.tasks import end
 from wepeople_contracts.directory import DirectoryFact
 from wepeople_contracts.envelope import Envelope
 from wepeople_contracts.subjects import PARTITIONS
@@ -25,7 +26,6 @@ from wepeople_projections.postgres.ddl import create_schema, tables_sha256
 from wepeople_projections.projection import Definition, define
 from wepeople_projections.running.engine import Engine
 from wepeople_projections.running.options import RunOptions
-from wepeople_projections.running.tasks import end
 
 RUNTIME_TABLES = ("orgs", "identifiers", "named_events")
 

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from wepeople_chassis.tasks import end
+
 T = TypeVar("T")
 
 
@@ -15,5 +17,4 @@ async def in_background(sending: Coroutine[Any, Any, T]) -> AsyncIterator[asynci
     try:
         yield task
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end([task])

@@ -24,6 +24,7 @@ from wepeople_auth.settings import AuthSettings
 from wepeople_chassis.broker import BROKER_DOWN, serve_ready, wait_for_stop_signal
 from wepeople_chassis.postgres import Pool, make_pool
 from wepeople_chassis.rpc_server import make_broker
+from wepeople_chassis.tasks import end
 
 _STOP_SECONDS = 1.0
 _LOOK_SECONDS = 1.0
@@ -38,10 +39,9 @@ async def serve(settings: AuthSettings) -> None:
     working = asyncio.create_task(_work(settings))
     stopping = asyncio.create_task(wait_for_stop_signal())
     await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
-    working.cancel()
+    await end([stopping, working])
     with suppress(asyncio.CancelledError):
-        await working
+        working.result()
         raise SystemExit("The connection to NATS was closed for good; see the log above. Start auth again.")
 
 
@@ -95,4 +95,4 @@ async def _send_facts_until_closed(outbox: Outbox, connection: Client) -> None:
         if sending.done():
             await sending
     finally:
-        sending.cancel()
+        await end([sending])

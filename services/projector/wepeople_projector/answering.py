@@ -16,10 +16,10 @@ from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.postgres import Pool
 from wepeople_chassis.stream import quietly
+from wepeople_chassis.tasks import end
 from wepeople_contracts.projection import RequestQuery, RequestStatus
 from wepeople_contracts.reply import Reply, RpcError
 from wepeople_contracts.subjects import REQUEST_STATUS, STREAM, partition_filter, partition_of
-from wepeople_projections.running.tasks import end
 from wepeople_projector.lookup import Look, look
 
 log = get_logger(__name__)

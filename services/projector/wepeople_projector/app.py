@@ -12,11 +12,11 @@ from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.postgres import Pool, make_pool
 from wepeople_chassis.settings import load_settings
 from wepeople_chassis.stream import StreamError
+from wepeople_chassis.tasks import run_together
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.load import built_in_sources, load_source
 from wepeople_projections.running.engine import Engine
 from wepeople_projections.running.options import RunOptions
-from wepeople_projections.running.tasks import run_together
 from wepeople_projector.announcing import Announcer
 from wepeople_projector.answering import RequestDesk
 from wepeople_projector.founding import found

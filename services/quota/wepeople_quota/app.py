@@ -18,6 +18,7 @@ from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.postgres import Pool, make_pool
 from wepeople_chassis.rpc_server import make_broker
 from wepeople_chassis.stream import StreamError, check_position, stream_state
+from wepeople_chassis.tasks import end
 from wepeople_quota.bucket import Bucket
 from wepeople_quota.fold import Fold
 from wepeople_quota.lease import Lease
@@ -116,9 +117,7 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None
         await _leave(lease, ownership, saving)
         raise
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
         await _stop(broker)
 
 

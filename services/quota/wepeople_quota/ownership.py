@@ -18,6 +18,7 @@ from nats.errors import NoRespondersError
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.stream import stream_state
+from wepeople_chassis.tasks import end
 from wepeople_contracts.subjects import LEAVING
 from wepeople_quota.fold import Fold
 from wepeople_quota.lease import Lease
@@ -62,7 +63,7 @@ class Ownership:
                 await self._keeping
                 log.warning("lease_lost", epoch=epoch)
             finally:
-                self._keeping.cancel()
+                await end([self._keeping])
                 await self._desk.close()
 
     async def hand_over(self) -> None:
@@ -79,8 +80,7 @@ class Ownership:
         while self._ledger.has_reservations and loop.time() < deadline:  # noqa: ASYNC110 - arithmetic announces nothing
             await asyncio.sleep(_POLL_SECONDS)
         if self._keeping is not None:
-            self._keeping.cancel()
-            await asyncio.wait((self._keeping,))
+            await end([self._keeping])
         await self._lease.give_back()
 
     async def _on_leaving(self, leaving: Msg) -> None:

@@ -8,6 +8,7 @@ from nats.aio.client import Client
 
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.postgres import Pool
+from wepeople_chassis.tasks import end
 from wepeople_projections.postgres.write import will_pass
 from wepeople_projections.projection import Definition
 from wepeople_projections.running.checkpoint import positions
@@ -18,7 +19,6 @@ from wepeople_projections.running.pace import listening
 from wepeople_projections.running.reading import last_position
 from wepeople_projections.running.runner import PartitionRunner
 from wepeople_projections.running.statements import statements
-from wepeople_projections.running.tasks import end
 
 log = get_logger(__name__)
 

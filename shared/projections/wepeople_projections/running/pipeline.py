@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import Batch, StoredMessage
+from wepeople_chassis.tasks import end
 from wepeople_projections.changes import Changes
 from wepeople_projections.decode import decode
 from wepeople_projections.fold import Fold
@@ -16,7 +17,6 @@ from wepeople_projections.running.cut import Cut, gathered, groups_of
 from wepeople_projections.running.job import Job
 from wepeople_projections.running.lookups import find_bindings, find_names
 from wepeople_projections.running.poison import Prepared, log_parked, size_of, write
-from wepeople_projections.running.tasks import end
 
 BATCHES_IN_FLIGHT = 2
 PACED_BYTES = 256 * 1024

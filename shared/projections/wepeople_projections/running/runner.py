@@ -14,6 +14,7 @@ from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import StreamState, stream_state
+from wepeople_chassis.tasks import end
 from wepeople_projections.position import Fenced
 from wepeople_projections.postgres.write import will_pass
 from wepeople_projections.running.checkpoint import last_of, load, verify
@@ -24,7 +25,6 @@ from wepeople_projections.running.poison import Refused
 from wepeople_projections.running.reading import NOTHING, first_position, last_position, reading_filter
 from wepeople_projections.running.remembering import load_memory
 from wepeople_projections.running.settling import settle_some
-from wepeople_projections.running.tasks import end
 
 log = get_logger(__name__)
 

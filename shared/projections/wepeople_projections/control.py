@@ -20,7 +20,7 @@ RowKey = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Reached:
     """How far a partition is: nothing up to `sequence` is missing, the last message of it is at `message_sequence`, and
     `rows` were applied.
     """
@@ -47,13 +47,13 @@ async def execute(connection: Connection, name: str, schema: str, **parameters: 
         return await cursor.fetchall() if cursor.description else []
 
 
-async def checkpoints(connection: Connection, schema: str) -> Mapping[int, Checkpoint]:
+async def checkpoints(connection: Connection, schema: str) -> Mapping[int, Reached]:
     """How far every partition is that has begun."""
     found = await execute(connection, "positions", schema)
-    return {line.pop("partition"): Checkpoint(**line) for line in found}
+    return {line.pop("partition"): Reached(**line) for line in found}
 
 
-def sequences(found: Mapping[int, Checkpoint]) -> dict[int, int]:
+def sequences(found: Mapping[int, Reached]) -> dict[int, int]:
     """Where every partition is; at 0 those that have not begun."""
     return dict.fromkeys(range(PARTITIONS), 0) | {partition: line.sequence for partition, line in found.items()}
 

@@ -14,7 +14,7 @@ from wepeople_chassis.stream import stream_state
 from wepeople_contracts.subjects import PARTITIONS
 from wepeople_projections.building import Workplace, build
 from wepeople_projections.control import (
-    Checkpoint,
+    Reached,
     checkpoints,
     execute,
     rows_aside,
@@ -47,7 +47,7 @@ class RebuildError(ProjectionError):
 class Bring(Protocol):
     """Brings what is built up to positions of the old version; `what` stands before the bar."""
 
-    async def __call__(self, positions: Mapping[int, Checkpoint], what: str | None, *, gives_way: bool) -> None:
+    async def __call__(self, positions: Mapping[int, Reached], what: str | None, *, gives_way: bool) -> None:
         """Raises what building raises."""
 
 
@@ -69,7 +69,7 @@ async def rebuild(place: Workplace, code: Loaded, schema: str, on_poison: OnPois
         await _begin(connection, code, about, rebuilt, on_poison)
     options = RunOptions(selection=about.selection, on_poison=on_poison, skipped=skipped)
 
-    async def bring(positions: Mapping[int, Checkpoint], what: str | None, *, gives_way: bool) -> None:
+    async def bring(positions: Mapping[int, Reached], what: str | None, *, gives_way: bool) -> None:
         until = await _ends(place, positions)
         await build(place, code.definition, rebuilt, replace(options, until=until, gives_way=gives_way), what)
 
@@ -143,7 +143,7 @@ async def _begin(
         await connection.execute(statement(name, rebuilt, from_schema=schema))
 
 
-async def _ends(place: Workplace, positions: Mapping[int, Checkpoint]) -> dict[int, int]:
+async def _ends(place: Workplace, positions: Mapping[int, Reached]) -> dict[int, int]:
     """Where the old version is; of a stream that is not there any more, all that the present one has."""
     stream = await stream_state(place.stream)
     reached = {

@@ -11,7 +11,7 @@ from typing import Any
 from psycopg import AsyncConnection, errors
 
 from wepeople_chassis.postgres import Pool
-from wepeople_projections.control import Checkpoint, checkpoints, statement, wait_at_most
+from wepeople_projections.control import Reached, checkpoints, statement, wait_at_most
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.naming import REBUILD, REPLACED
 from wepeople_projections.postgres.about import read_about
@@ -95,7 +95,7 @@ async def _patiently(pool: Pool, swap: Bring) -> None:
             await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _until_reached(pool: Pool, schema: str, wanted: Mapping[int, Checkpoint]) -> None:
+async def _until_reached(pool: Pool, schema: str, wanted: Mapping[int, Reached]) -> None:
     """Wait until a version that somebody runs has all that the other has applied."""
     clock = asyncio.get_running_loop().time
     until = clock() + CATCH_UP_SECONDS
@@ -113,6 +113,6 @@ async def _until_reached(pool: Pool, schema: str, wanted: Mapping[int, Checkpoin
         await asyncio.sleep(LOOK_SECONDS)
 
 
-def _is_behind(reached: Checkpoint, wanted: Checkpoint) -> bool:
+def _is_behind(reached: Reached, wanted: Reached) -> bool:
     """Positions in a stream that is not there any more are no measure for one in the present one."""
     return reached.stream_identity == wanted.stream_identity and reached.sequence < wanted.message_sequence

@@ -89,6 +89,7 @@ def test_a_method_can_be_a_handler_of_several_kinds() -> None:
     class Everything(Projection):
         name = "everything"
         version = 1
+        tables = (Deploy,)
 
         @on_event("a")
         @on_snapshot("b")
@@ -157,7 +158,8 @@ def test_parts_make_one_projection_of_several() -> None:
 
 
 def _projection(**members: Any) -> Callable[[], Any]:
-    given = {"name": "deploys", "version": 1, "take": on_event()(lambda self, event: None), **members}
+    take = on_event()(lambda self, event: None)
+    given = {"name": "deploys", "version": 1, "tables": (Deploy,), "take": take, **members}
     kept = {name: member for name, member in given.items() if member is not _GONE}
     return lambda: define(type("Mine", (Projection,), kept))
 
@@ -200,6 +202,10 @@ class _Plain(Projection):
             _projection(take=_GONE),
             "Mine: it has no handler: mark a method with @on_event() or another of its kind",
         ),
+        (
+            _projection(tables=()),
+            "Mine: its handlers have no table to write to: list one, such as tables = (PerService,)",
+        ),
         (_projection(tables=Deploy), "Mine: tables is a tuple; write (Table,) for one"),
         (_projection(parts=Deploys), "Mine: parts is a tuple; write (Part,) for one"),
         (_projection(tables=(Deploy, Deploy)), "Mine: two tables are called deploys"),
@@ -212,7 +218,10 @@ class _Plain(Projection):
             _projection(parts=(Deploys,)),
             "Mine: what has parts has no tables or handlers itself: make them one more part",
         ),
-        (_projection(parts=(_Plain,), take=_GONE), "Mine: its part _Plain has parts itself: name those instead"),
+        (
+            _projection(parts=(_Plain,), take=_GONE, tables=_GONE),
+            "Mine: its part _Plain has parts itself: name those instead",
+        ),
         (
             _projection(ordered=True, resolves_workers=False),
             "Mine: ordered and @on_identified() need workers: leave resolves_workers = True",

@@ -96,6 +96,7 @@ def test_rows_are_decoded_only_for_who_asks_for_them() -> None:
     class Requests(Projection):
         name = "requests"
         version = 1
+        tables = (Calls,)
         resolves_workers = False
 
         @on_request()

@@ -62,6 +62,7 @@ def test_a_reason_can_always_be_stored(error: Exception, reason: str) -> None:
     class Raises(Projection):
         name = "raises"
         version = 1
+        tables = (Somebody,)
 
         @on_event()
         def raises(self, event: Event) -> None:

@@ -153,6 +153,8 @@ def define(projection: type[Projection]) -> Definition:
     _check_names(where, [spec.name for spec in tables], views)
     if not any(handlers.values()):
         raise DefinitionError(where, "it has no handler: mark a method with @on_event() or another of its kind")
+    if not tables:
+        raise DefinitionError(where, "its handlers have no table to write to: list one, such as tables = (PerService,)")
     ordered = projection.ordered or any(part.ordered for part in parts)
     resolves_workers = any(part.resolves_workers for part in parts)
     if not resolves_workers and (ordered or handlers["identified"]):

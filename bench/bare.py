@@ -15,7 +15,7 @@ from aiohttp import web
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from wepeople_chassis.broker import connect, serve_ready, wait_for_stop_signal
+from wepeople_chassis.broker import NatsAddress, connect, serve_ready, wait_for_stop_signal
 from wepeople_contracts.envelope import MSG_ID_HEADER
 from wepeople_provision.stream import SETTINGS
 
@@ -59,8 +59,8 @@ async def serve(nats_url: str, port: int) -> None:
     async def echo(message: Msg) -> None:
         await message.respond(message.data)
 
-    asking = await connect(nats_url, "bare-echo", pending_size=0)
-    publishing = await connect(nats_url, "bare-publish", pending_size=0)
+    asking = await connect(NatsAddress(nats_url), "bare-echo", pending_size=0)
+    publishing = await connect(NatsAddress(nats_url), "bare-publish", pending_size=0)
     await make_stream(asking)
     await asking.subscribe(ECHO, cb=echo)
     runner = web.AppRunner(make_app(publishing), access_log=None, auto_decompress=False)

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from bench import bare
 from bench.load import ROOT
 from bench.rows import EVENT_TYPE
-from wepeople_chassis.broker import connect, is_ready
+from wepeople_chassis.broker import NatsAddress, connect, is_ready
 from wepeople_chassis.rpc import call
 from wepeople_contracts.operators import App, CreateApp, CreateKey, CreateOrg, NewKey, Org
 from wepeople_contracts.subjects import auth_command
@@ -83,7 +83,7 @@ async def running_ground() -> AsyncIterator[Ground]:
             system = System(state, gateway_port=free_port())
             try:
                 await system.start()
-                connection = await connect(system.nats.url, "bench")
+                connection = await connect(NatsAddress(system.nats.url), "bench")
                 try:
                     yield await _with_org(state, system, connection)
                 finally:

@@ -14,7 +14,7 @@ import uvloop
 from msgspec import Struct
 from nats.aio.msg import Msg
 
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.logging import configure_logging
 from wepeople_chassis.stream import create_consumer
 from wepeople_contracts.subjects import STREAM
@@ -32,7 +32,7 @@ class ReadSpec(Struct, frozen=True):
 
 async def read(spec: ReadSpec) -> float:
     """Messages per second, from the first asking to the last message."""
-    connection = await connect(spec.nats_url, "bench-reading")
+    connection = await connect(NatsAddress(spec.nats_url), "bench-reading")
     consumer = (await create_consumer(connection, {"deliver_policy": "all"}))["name"]
     inbox = connection.new_inbox()
     request = json.dumps({"batch": PULL, "expires": int(_LIMIT_SECONDS * 1e9)}).encode()

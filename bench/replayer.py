@@ -13,7 +13,7 @@ import psycopg
 import uvloop
 from msgspec import Struct
 
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.logging import configure_logging
 from wepeople_chassis.postgres import make_pool
 from wepeople_projections import Event, Projection, Request, on_event, on_request
@@ -109,7 +109,7 @@ async def replay(spec: ReplaySpec) -> ReplayResult:
     )
     async with await psycopg.AsyncConnection.connect(spec.dsn, autocommit=True) as database:
         await create_schema(database, definition, spec.schema, about)
-    connection = await connect(spec.nats_url, "bench-replay")
+    connection = await connect(NatsAddress(spec.nats_url), "bench-replay")
     pool = make_pool(spec.dsn, "bench-replay", max_size=8)
     await pool.open()
     clock = Clock()

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from tests.support.auth_process import Auth, refusal, running_auth, until
 from tests.support.fresh import Fresh
 from wepeople_auth.directory.facts import app_created, org_founded, outbox_fact
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.rpc import Refused
 from wepeople_chassis.stream import StoredMessage, stream_state
@@ -169,7 +169,7 @@ async def test_what_a_crash_left_in_the_outbox_is_sent_at_the_start_in_order_and
 ) -> None:
     """Ten facts are committed; of the first three the process died between PubAck and delete."""
     facts = [outbox_fact(app_created("org_1", f"app-{n}")) for n in range(10)]
-    connection = await connect(fresh.nats_url, "test-crash")
+    connection = await connect(NatsAddress(fresh.nats_url), "test-crash")
     for fact in facts[:3]:
         headers = {MSG_ID_HEADER: fact.fact_id}
         await connection.jetstream().publish(fact.subject, fact.body, headers=headers)

@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from tests.support.servers import Servers
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_contracts.auth import Principal
 from wepeople_contracts.quota import Granted, Verdict, Window
 from wepeople_contracts.reply import Reply
@@ -30,7 +30,7 @@ PRINCIPAL = Principal(
 
 @pytest.fixture
 async def connection(servers: Servers) -> AsyncIterator[Client]:
-    connection = await connect(servers.nats_url, "test-epochs")
+    connection = await connect(NatsAddress(servers.nats_url), "test-epochs")
     yield connection
     await connection.close()
 

@@ -12,7 +12,7 @@ from tests.support.random_history import random_history
 from tests.support.read_models import eventually
 from tests.support.stored import envelope, founded, raw
 from tests.support.tally import Counts, Tally
-from wepeople_chassis.broker import close, connect
+from wepeople_chassis.broker import NatsAddress, close, connect
 from wepeople_chassis.stream import StreamError
 from wepeople_chassis.tasks import end
 from wepeople_contracts.envelope import Envelope
@@ -208,7 +208,7 @@ async def test_a_replay_gives_way_while_the_live_read_models_are_behind_and_ends
     tally = await ground.create(Tally)
     last = await ground.store(founded(ORG), *(event() for _ in range(60)))
     until = dict.fromkeys(range(PARTITIONS), last)
-    live = await connect(ground.nats_url, "live")
+    live = await connect(NatsAddress(ground.nats_url), "live")
 
     async def broadcast(pending: int) -> None:
         projected = Projected(partition=0, sequence=1, pending=pending)

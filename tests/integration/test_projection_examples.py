@@ -9,7 +9,7 @@ import pytest
 from tests.support.analyst import Analyst, built
 from tests.support.fresh import Fresh
 from tests.support.stored import RECEIVED_AT_US, envelope, founded, raw, store
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 
 EXAMPLES = Path(__file__).parents[2] / "examples/projections"
 KIM, ALEX = {"externalId": "eng-17"}, {"email": "alex@acme.com"}
@@ -27,7 +27,7 @@ def queue(at: str, waiting: Any) -> bytes:
 @pytest.fixture
 async def analyst(fresh: Fresh, tmp_path: Path) -> AsyncIterator[Analyst]:
     """Whose org has had a few events and snapshots."""
-    connection = await connect(fresh.nats_url, "tests")
+    connection = await connect(NatsAddress(fresh.nats_url), "tests")
     try:
         ready = Analyst(fresh, connection, tmp_path)
         events = [

@@ -10,7 +10,7 @@ import pytest
 from tests.support.projecting import Projecting, projector_process
 from tests.support.read_models import eventually
 from tests.support.stored import envelope, founded, raw
-from wepeople_chassis.broker import close, connect
+from wepeople_chassis.broker import NatsAddress, close, connect
 from wepeople_contracts.envelope import Envelope
 from wepeople_contracts.ids import new_id
 from wepeople_embedded.nats_server import NatsServer
@@ -41,7 +41,7 @@ class Ground:
     async def start(self) -> None:
         await self.nats.start()
         await self.postgres.start()
-        await provision(self.nats.url, self.postgres.dsn(), self._passwords)
+        await provision(NatsAddress(self.nats.url), self.postgres.dsn(), self._passwords)
 
     async def stop(self) -> None:
         await self.projector.kill()
@@ -59,7 +59,7 @@ async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grou
 
 @pytest.fixture(scope="module")
 async def projecting(ground: Ground) -> AsyncIterator[Projecting]:
-    connection = await connect(ground.nats.url, "tests")
+    connection = await connect(NatsAddress(ground.nats.url), "tests")
     ground.projector.start()
     await ground.projector.wait_ready(connection)
     running = Projecting(connection, ground.postgres.dsn(), ground.projector)

@@ -10,7 +10,7 @@ from tests.support.fresh import Fresh
 from tests.support.projecting import Projecting, projector_process, running_projector
 from tests.support.read_models import eventually, query
 from tests.support.stored import envelope, founded, raw
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_contracts.ids import new_id
 from wepeople_contracts.projection import Projected, RequestQuery
 from wepeople_contracts.subjects import PROJECTED_ALL, REQUEST_STATUS, partition_of
@@ -27,7 +27,7 @@ async def test_of_several_that_start_at_once_on_a_new_database_one_makes_the_tab
     fresh: Fresh, tmp_path: Path
 ) -> None:
     processes = [projector_process(fresh.nats_url, fresh.dsn("projector"), tmp_path, f"p{n}") for n in range(3)]
-    connection = await connect(fresh.nats_url, "tests")
+    connection = await connect(NatsAddress(fresh.nats_url), "tests")
     try:
         for process in processes:
             process.start()

@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 
 from tests.support.fresh import Fresh
 from tests.support.stored import envelope, founded, store
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.rpc import Unavailable
 from wepeople_chassis.stream import stream_state
 from wepeople_contracts.envelope import Charge, Envelope
@@ -26,7 +26,7 @@ ORG = "org_a"
 
 @pytest.fixture
 async def connection(fresh: Fresh) -> AsyncIterator[Client]:
-    connected = await connect(fresh.nats_url, "tests")
+    connected = await connect(NatsAddress(fresh.nats_url), "tests")
     await store(connected, founded(ORG), charged(5), charged(2))
     yield connected
     await connected.close()

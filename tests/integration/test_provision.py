@@ -17,7 +17,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
 from tests.support.fresh import Fresh
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.provision import provision, provision_database
@@ -32,7 +32,7 @@ NOTES = SchemaFile(
 
 @pytest.fixture
 async def nats(fresh: Fresh) -> AsyncIterator[Client]:
-    connection = await connect(fresh.nats_url, "test-provision")
+    connection = await connect(NatsAddress(fresh.nats_url), "test-provision")
     yield connection
     await connection.close()
 
@@ -44,7 +44,7 @@ async def one(dsn: str, query: str) -> Any:
 
 
 async def test_a_second_run_changes_nothing(fresh: Fresh) -> None:
-    done = await provision(fresh.nats_url, fresh.admin_dsn, fresh.passwords)
+    done = await provision(NatsAddress(fresh.nats_url), fresh.admin_dsn, fresh.passwords)
     assert "stream INGEST: as it should be" in done
     assert "schemas: nothing new" in done
 

@@ -15,7 +15,7 @@ from psycopg.errors import CheckViolation
 from tests.support.fresh import Fresh, renew_stream
 from tests.support.quotas import ORG, Asker, asker, charged, new_message_id, quota_process, this_period, until
 from tests.support.stored import founded, store
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.postgres import make_pool
 from wepeople_chassis.rpc import Unavailable
 from wepeople_chassis.stream import jetstream, stream_state
@@ -316,7 +316,7 @@ async def test_a_database_that_lost_what_it_had_confirmed_is_not_built_upon(tabl
 
 
 async def test_reservations_expire_once_the_stream_was_read_past_their_lease(fresh: Fresh) -> None:
-    connection = await connect(fresh.nats_url, "test-fold")
+    connection = await connect(NatsAddress(fresh.nats_url), "test-fold")
     ledger = Ledger(reservation_seconds=0.5, remember_seconds=600)
     following = asyncio.create_task(Fold(connection, ledger, await stream_state(connection)).follow())
     reserved_at_ns = time.time_ns()
@@ -335,7 +335,7 @@ async def test_reservations_expire_once_the_stream_was_read_past_their_lease(fre
 
 
 async def test_only_ids_younger_than_the_window_are_recalled_and_nothing_is_counted_twice(fresh: Fresh) -> None:
-    connection = await connect(fresh.nats_url, "test-fold")
+    connection = await connect(NatsAddress(fresh.nats_url), "test-fold")
     old, young = charged(1), charged(1)
     await store(connection, old)
     await asyncio.sleep(3)

@@ -11,7 +11,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT7
 
 from tests.support.system import RunningSystem
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_contracts.operators import COMMANDS
 from wepeople_contracts.subjects import auth_command
 from wepeople_gateway.specification.asyncapi import asyncapi_document
@@ -24,7 +24,7 @@ ASKED = [exchange for exchange in EXCHANGES if exchange.ok is not None]
 
 @pytest.fixture(scope="module")
 async def asker(system: RunningSystem) -> AsyncIterator[Client]:
-    connection = await connect(system.nats_url, "tests-conversations")
+    connection = await connect(NatsAddress(system.nats_url), "tests-conversations")
     yield connection
     await connection.close()
 

@@ -14,7 +14,7 @@ from tests.support.fresh import Fresh
 from tests.support.read_models import eventually, query
 from tests.support.shell import WEPEOPLE, Result, wepeople
 from tests.support.stored import envelope, founded, raw, store, subject_of
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_contracts.envelope import MSG_ID_HEADER, encode
 from wepeople_contracts.ids import new_id
 
@@ -165,7 +165,7 @@ class Analyst:
 @asynccontextmanager
 async def analyst_of(fresh: Fresh, folder: Path) -> AsyncIterator[Analyst]:
     """An analyst whose org was founded, and has no events yet."""
-    connection = await connect(fresh.nats_url, "tests")
+    connection = await connect(NatsAddress(fresh.nats_url), "tests")
     try:
         analyst = Analyst(fresh, connection, folder)
         await store(connection, founded(analyst.org_id))

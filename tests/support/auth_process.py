@@ -11,7 +11,7 @@ from typing import TypeVar
 from nats.aio.client import Client
 from pydantic import BaseModel
 
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.rpc import Refused, call
 from wepeople_contracts.auth import Authenticate, Principal
 from wepeople_contracts.operators import App, CreateApp, CreateKey, CreateOrg, NewKey, Org
@@ -75,7 +75,7 @@ def auth_service(nats_url: str, dsn: str, log_path: Path, **settings: object) ->
 async def running_auth(nats_url: str, dsn: str, log_path: Path, **settings: object) -> AsyncIterator[Auth]:
     """One auth process that is ready; it must stop in order at the end."""
     process = auth_service(nats_url, dsn, log_path, **settings)
-    connection = await connect(nats_url, "test-auth")
+    connection = await connect(NatsAddress(nats_url), "test-auth")
     process.start()
     try:
         await process.wait_ready(connection)

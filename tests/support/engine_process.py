@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support import tally
-from wepeople_chassis.broker import close, connect
+from wepeople_chassis.broker import NatsAddress, close, connect
 from wepeople_chassis.logging import configure_logging
 from wepeople_chassis.postgres import make_pool
 from wepeople_contracts.subjects import PARTITIONS
@@ -69,7 +69,7 @@ class _Silent:
 
 async def _run(settings: EngineSettings) -> None:
     projection: Any = getattr(tally, settings.projection)
-    connection = await connect(settings.nats_url, "engine")
+    connection = await connect(NatsAddress(settings.nats_url), "engine")
     pool = make_pool(settings.dsn, "engine", max_size=8)
     await pool.open()
     batch_bytes = settings.batch_bytes if settings.batch_bytes > 0 else random.randrange(1, 60_000)

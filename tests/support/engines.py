@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from tests.support.fresh import Fresh
 from tests.support.read_models import eventually, query
 from tests.support.stored import store
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.postgres import Pool, make_pool
 from wepeople_chassis.stream import stream_state
 from wepeople_chassis.tasks import end
@@ -122,7 +122,7 @@ class Ground:
 @asynccontextmanager
 async def ground_of(fresh: Fresh, who: str = "projector") -> AsyncIterator[Ground]:
     """Connect to a fresh system."""
-    connection = await connect(fresh.nats_url, "tests")
+    connection = await connect(NatsAddress(fresh.nats_url), "tests")
     pool = make_pool(fresh.dsn(who), "tests", max_size=8)
     await pool.open()
     try:

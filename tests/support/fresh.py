@@ -11,7 +11,7 @@ from nats.aio.client import Client
 from psycopg import AsyncConnection, sql
 
 from tests.support.servers import Servers
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_contracts.subjects import LEASE_STREAM, STREAM
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.errors import ProvisionError
@@ -87,7 +87,7 @@ async def renew_stream(connection: Client) -> None:
 @asynccontextmanager
 async def fresh_system(template: Template) -> AsyncIterator[Fresh]:
     """Both."""
-    connection = await connect(template.servers.nats_url, "tests")
+    connection = await connect(NatsAddress(template.servers.nats_url), "tests")
     try:
         await renew_stream(connection)
     finally:

@@ -14,7 +14,7 @@ from nats.aio.client import Client
 from nats.js.api import RetentionPolicy, StorageType, StreamConfig
 from nats.js.client import JetStreamContext
 
-from wepeople_chassis.broker import BROKER_DOWN, connect
+from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import Batch, StoredMessage
 from wepeople_contracts.subjects import STREAM, STREAM_SUBJECTS
@@ -62,7 +62,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 async def connection(server: Server) -> AsyncIterator[Client]:
-    connection = await connect(server.url, "test-reader")
+    connection = await connect(NatsAddress(server.url), "test-reader")
     yield connection
     await connection.close()
 

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from tests.support.read_models import eventually, query
 from tests.support.stored import store
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_contracts.directory import DirectoryFact
 from wepeople_contracts.envelope import Envelope
 from wepeople_embedded.services import ServiceProcess
@@ -86,7 +86,7 @@ async def running_projector(
     nats_url: str, projector_dsn: str, admin_dsn: str, directory: Path
 ) -> AsyncIterator[Projecting]:
     """Start a projector and wait until it is ready; killed at the end, whatever the test did to it."""
-    connection = await connect(nats_url, "tests")
+    connection = await connect(NatsAddress(nats_url), "tests")
     process = projector_process(nats_url, projector_dsn, directory)
     process.start()
     try:

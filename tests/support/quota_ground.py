@@ -6,6 +6,7 @@ from pathlib import Path
 from psycopg import AsyncConnection
 
 from tests.support.quotas import quota_process
+from wepeople_chassis.broker import NatsAddress
 from wepeople_embedded.nats_server import NatsServer
 from wepeople_embedded.ports import free_port
 from wepeople_embedded.postgres_server import PostgresServer
@@ -33,7 +34,7 @@ class Ground:
         """Start both."""
         await self.nats.start()
         await self.postgres.start()
-        await provision(self.nats.url, self.postgres.dsn(), self._passwords)
+        await provision(NatsAddress(self.nats.url), self.postgres.dsn(), self._passwords)
 
     async def stop(self) -> None:
         """Stop both."""

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from nats.aio.client import Client
 
 from tests.support.stored import envelope
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.rpc import call
 from wepeople_contracts.envelope import Charge, Envelope
 from wepeople_contracts.quota import Granted, RateLimited, Release, Reserve, Seen, Usage, UsageQuery, Verdict
@@ -74,7 +74,7 @@ class Asker:
 @asynccontextmanager
 async def asker(nats_url: str) -> AsyncIterator[Asker]:
     """A client on a connection of its own."""
-    connection = await connect(nats_url, "test-asker")
+    connection = await connect(NatsAddress(nats_url), "test-asker")
     try:
         yield Asker(connection)
     finally:

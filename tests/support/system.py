@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.fresh import Template, fresh_system
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_embedded.demo import Demo, make_demo, ping
 from wepeople_embedded.ports import HOST, free_port
 from wepeople_embedded.services import START_ORDER, ServiceProcess, make_services
@@ -81,7 +81,7 @@ async def start_all(services: dict[str, ServiceProcess], nats_url: str) -> None:
     """Start the services at once and wait for each."""
     for service in services.values():
         service.start()
-    connection = await connect(nats_url, "tests-ready")
+    connection = await connect(NatsAddress(nats_url), "tests-ready")
     try:
         await asyncio.gather(*(service.wait_ready(connection) for service in services.values()))
     finally:

@@ -14,7 +14,7 @@ from nats.errors import OutboundBufferLimitError
 
 from tests.support.read_models import eventually
 from tests.support.servers import Servers
-from wepeople_chassis.broker import BROKER_DOWN, close, connect
+from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, close, connect
 from wepeople_chassis.rpc_server import error_replies
 from wepeople_embedded.nats_server import NatsServer
 from wepeople_embedded.ports import free_port
@@ -44,8 +44,8 @@ async def lost(connection: Client, server: NatsServer) -> None:
 async def test_a_lost_connection_stores_what_is_published_unless_pending_size_is_0_hence_the_gateways(
     mortal: NatsServer,
 ) -> None:
-    buffering = await connect(mortal.url, "tests-buffering")
-    strict = await connect(mortal.url, "tests-strict", pending_size=0)
+    buffering = await connect(NatsAddress(mortal.url), "tests-buffering")
+    strict = await connect(NatsAddress(mortal.url), "tests-strict", pending_size=0)
     await lost(buffering, mortal)
     await lost(strict, mortal)
     await buffering.publish("later", b"sent after the 503")
@@ -61,7 +61,7 @@ def test_closing_a_lost_connection_with_unsent_data_raises_on_uvloop_hence_close
     async def scenario() -> None:
         server = NatsServer(tmp_path / "nats", port=free_port(), log_path=tmp_path / "nats.log")
         await server.start()
-        connection = await connect(server.url, "tests-lost")
+        connection = await connect(NatsAddress(server.url), "tests-lost")
         await lost(connection, server)
         await connection.publish("later", b"unsent")
         with pytest.raises(RuntimeError):
@@ -76,7 +76,7 @@ def test_closing_a_lost_connection_with_unsent_data_raises_on_uvloop_hence_close
 async def test_faststreams_jstream_overwrites_a_streams_settings_hence_one_provisioner_owns_streams(
     servers: Servers, declare: bool
 ) -> None:
-    connection = await connect(servers.nats_url, "tests-declare")
+    connection = await connect(NatsAddress(servers.nats_url), "tests-declare")
     config = {"name": "TRAP_DECLARE", "subjects": ["declare.>"], "duplicate_window": DUPLICATE_WINDOW}
     await connection.request("$JS.API.STREAM.CREATE.TRAP_DECLARE", json.dumps(config).encode())
     broker = NatsBroker(servers.nats_url, logger=None)
@@ -96,7 +96,7 @@ async def test_faststreams_jstream_overwrites_a_streams_settings_hence_one_provi
 
 
 async def test_a_faststream_handler_that_raises_sends_no_reply_hence_error_replies(servers: Servers) -> None:
-    connection = await connect(servers.nats_url, "tests-silence")
+    connection = await connect(NatsAddress(servers.nats_url), "tests-silence")
     plain = NatsBroker(servers.nats_url, logger=None)
     answering = NatsBroker(servers.nats_url, logger=None, middlewares=[error_replies()])
 

@@ -13,7 +13,7 @@ from nats.aio.msg import Msg
 
 from tests.support.read_models import eventually
 from tests.support.servers import Servers
-from wepeople_chassis.broker import close, connect
+from wepeople_chassis.broker import NatsAddress, close, connect
 from wepeople_embedded.binaries import nats_server
 from wepeople_embedded.child import Child
 from wepeople_embedded.nats_server import configuration
@@ -25,7 +25,7 @@ STREAM = "TRAP"
 @pytest.fixture
 async def nats(servers: Servers) -> AsyncIterator[Client]:
     """A connection, and an empty stream `TRAP` on `trap.>`."""
-    connection = await connect(servers.nats_url, "tests-trap")
+    connection = await connect(NatsAddress(servers.nats_url), "tests-trap")
     await api(connection, f"STREAM.CREATE.{STREAM}", {"name": STREAM, "subjects": ["trap.>"], "storage": "memory"})
     yield connection
     await api(connection, f"STREAM.DELETE.{STREAM}", {})
@@ -95,7 +95,7 @@ async def test_the_server_cuts_off_whoever_exceeds_max_payload_with_headers_henc
     async def disconnected() -> None:
         cut_off.set()
 
-    victim = await connect(servers.nats_url, "tests-too-large", disconnected_cb=disconnected)
+    victim = await connect(NatsAddress(servers.nats_url), "tests-too-large", disconnected_cb=disconnected)
     try:
         await victim.publish("nowhere", bytes(victim.max_payload))
         await victim.flush()

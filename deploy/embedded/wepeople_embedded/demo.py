@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.rpc import call
 from wepeople_contracts.ids import key_public_id
 from wepeople_contracts.operators import (
@@ -63,7 +63,7 @@ async def make_demo(state: StateDir, *, gateway_url: str, nats_url: str, admin_d
 
     The key of an earlier run is kept unless it was revoked. `Refused` or `Unavailable` when auth does not do its part.
     """
-    connection = await connect(nats_url, "wepeople-demo")
+    connection = await connect(NatsAddress(nats_url), "wepeople-demo")
     try:
         org = await _find_or_create_org(connection)
         app = await _find_or_create_app(connection, org.org_id)

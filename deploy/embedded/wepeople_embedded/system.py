@@ -6,7 +6,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any
 
-from wepeople_chassis.broker import connect
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_embedded.child import Child
 from wepeople_embedded.nats_server import NatsServer
 from wepeople_embedded.ports import HOST
@@ -63,7 +63,8 @@ class System:
     async def start(self) -> None:
         """Start the servers, provision, start the services; returns once each can work. `ChildFailed` if one can't."""
         await _all(self.nats.start(), self.postgres.start())
-        await provision(self.nats.url, self.admin_dsn, {role: self.passwords[role] for role in LOGIN_ROLES})
+        passwords = {role: self.passwords[role] for role in LOGIN_ROLES}
+        await provision(NatsAddress(self.nats.url), self.admin_dsn, passwords)
         self._state.write(
             "operator.json",
             {
@@ -75,7 +76,7 @@ class System:
         )
         for service in self.services.values():
             service.start()
-        connection = await connect(self.nats.url, "wepeople-up")
+        connection = await connect(NatsAddress(self.nats.url), "wepeople-up")
         try:
             await _all(*(service.wait_ready(connection) for service in self.services.values()))
         finally:

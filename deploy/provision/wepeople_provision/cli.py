@@ -21,7 +21,7 @@ def provision() -> None:
     configure_logging("provision", "ERROR")
     try:
         passwords = read_passwords(settings.role_passwords_file)
-        done = asyncio.run(provision_everything(settings.nats_url, settings.admin_dsn, passwords))
+        done = asyncio.run(provision_everything(settings.nats, settings.admin_dsn.get_secret_value(), passwords))
     except ProvisionError as error:
         fail(str(error), 1)
     for line in done:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from psycopg import AsyncConnection, OperationalError
 
-from wepeople_chassis.broker import BROKER_DOWN, connect
+from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.roles import grant_on_database, provision_roles
 from wepeople_provision.schemas import SchemaFile, installed_files, provision_schemas
@@ -15,14 +15,14 @@ ADVISORY_LOCK = 0x77657065  # "wepe"
 NATS_SECONDS = 30.0
 
 
-async def provision(nats_url: str, admin_dsn: str, passwords: Mapping[str, str]) -> list[str]:
+async def provision(nats: NatsAddress, admin_dsn: str, passwords: Mapping[str, str]) -> list[str]:
     """Make stream, roles and schemas right, and return what was done, in words; nothing to do is no error.
 
     `admin_dsn` names the database and a superuser of it; `passwords` maps each login role to its password. A second
     provisioner of the same database waits for the first. `ProvisionError` when something stands in the way.
     """
     done = await provision_database(admin_dsn, passwords, installed_files())
-    return done + await provision_nats(nats_url)
+    return done + await provision_nats(nats)
 
 
 async def provision_database(admin_dsn: str, passwords: Mapping[str, str], files: Sequence[SchemaFile]) -> list[str]:
@@ -37,16 +37,16 @@ async def provision_database(admin_dsn: str, passwords: Mapping[str, str], files
         raise ProvisionError(f"Postgres does not answer as it should: {error}") from error
 
 
-async def provision_nats(nats_url: str) -> list[str]:
+async def provision_nats(nats: NatsAddress) -> list[str]:
     """The stream and the bucket; the server's own consistency needs no lock around it."""
     try:
         async with asyncio.timeout(NATS_SECONDS):
-            connection = await connect(nats_url, "wepeople-provision")
+            connection = await connect(nats, "wepeople-provision")
             try:
                 return await provision_streams(connection)
             finally:
                 await connection.close()
     except TimeoutError as error:
-        raise ProvisionError(f"NATS does not answer at {nats_url}; {NATS_SECONDS:.0f} s were not enough.") from error
+        raise ProvisionError(f"NATS does not answer at {nats.url}; {NATS_SECONDS:.0f} s were not enough.") from error
     except BROKER_DOWN as error:
-        raise ProvisionError(f"NATS at {nats_url} does not answer as it should: {error!r}") from error
+        raise ProvisionError(f"NATS at {nats.url} does not answer as it should: {error!r}") from error

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from pydantic import Field, SecretStr
+
 from wepeople_chassis.settings import ServiceSettings
 from wepeople_provision.errors import ProvisionError
 
@@ -10,8 +12,8 @@ from wepeople_provision.errors import ProvisionError
 class ProvisionSettings(ServiceSettings):
     """`admin_dsn` names the database and a superuser of it; the passwords file is a JSON object, role to password."""
 
-    admin_dsn: str
-    role_passwords_file: Path
+    admin_dsn: SecretStr = Field(examples=["postgresql://postgres:PASSWORD@postgres:5432/wepeople"])
+    role_passwords_file: Path = Field(examples=["/run/secrets/role_passwords.json"])
 
 
 def read_passwords(path: Path) -> dict[str, str]:

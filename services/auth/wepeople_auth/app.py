@@ -33,9 +33,10 @@ _LOOK_SECONDS = 1.0
 async def serve(settings: AuthSettings) -> None:
     """Run until SIGTERM or SIGINT; `SystemExit` with one line when it cannot start or go on."""
     try:
-        conninfo_to_dict(settings.postgres_dsn)
-    except ProgrammingError as error:
-        raise SystemExit(f"WEPEOPLE_POSTGRES_DSN is not a Postgres address: {str(error).strip()}") from None
+        conninfo_to_dict(settings.postgres_dsn.get_secret_value())
+    except ProgrammingError:
+        # What is wrong with it is not said in libpq's words: they repeat it, and it has the password.
+        raise SystemExit("WEPEOPLE_POSTGRES_DSN is not a Postgres address that libpq understands.") from None
     working = asyncio.create_task(_work(settings))
     stopping = asyncio.create_task(wait_for_stop_signal())
     await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -53,8 +54,8 @@ async def _work(settings: AuthSettings) -> None:
         # While the connection was lost, revocations went unheard.
         states.forget_all()
 
-    broker = make_broker(settings.nats_url, "auth", on_reconnect=mistrust_memory)
-    pool = make_pool(settings.postgres_dsn, "auth", max_size=8)
+    broker = make_broker(settings.nats, "auth", on_reconnect=mistrust_memory)
+    pool = make_pool(settings.postgres_dsn.get_secret_value(), "auth", max_size=8)
     hashing = Hashing(cost=settings.bcrypt_cost, workers=settings.bcrypt_workers, waiting=settings.bcrypt_waiting)
     try:
         connection = await broker.connect()

@@ -41,10 +41,8 @@ async def serve(settings: GatewaySettings) -> None:
     async def on_reconnect() -> None:
         await principals.forget_all()
 
-    asking = await connect(
-        settings.nats_url, "gateway-rpc", pending_size=0, closed_cb=on_closed, on_reconnect=on_reconnect
-    )
-    publishing = await connect(settings.nats_url, "gateway-publish", pending_size=0, closed_cb=on_closed)
+    asking = await connect(settings.nats, "gateway-rpc", pending_size=0, closed_cb=on_closed, on_reconnect=on_reconnect)
+    publishing = await connect(settings.nats, "gateway-publish", pending_size=0, closed_cb=on_closed)
     principals = Principals(asking)
     await principals.listen()
     positions = Positions()

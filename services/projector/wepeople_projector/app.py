@@ -83,9 +83,9 @@ async def _connect(
     """Both servers; what is open is closed with the stack, also when this is cancelled half-way: a pool's workers would
     outlive a single cancellation, and the process with them.
     """
-    pool = make_pool(settings.postgres_dsn, SERVICE, max_size=pool_connections)
+    pool = make_pool(settings.postgres_dsn.get_secret_value(), SERVICE, max_size=pool_connections)
     stack.push_async_callback(pool.close, POOL_CLOSE_SECONDS)
     await pool.open()
-    connection = await connect(settings.nats_url, name)
+    connection = await connect(settings.nats, name)
     stack.push_async_callback(close, connection)
     return pool, connection

@@ -59,11 +59,11 @@ async def serve(settings: QuotaSettings) -> None:
 
 
 async def _connect_and_work(settings: QuotaSettings) -> None:
-    pool = make_pool(settings.postgres_dsn, "quota", max_size=2)
+    pool = make_pool(settings.postgres_dsn.get_secret_value(), "quota", max_size=2)
     try:
         await pool.open()
         # The stream has a connection of its own: its megabytes must not stand in the way of verdicts.
-        connection = await connect(settings.nats_url, "quota-stream")
+        connection = await connect(settings.nats, "quota-stream")
         try:
             await _work(settings, pool, connection)
         finally:
@@ -85,7 +85,7 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None
         await _patiently(lambda: fold.recall(remember_seconds=remember_seconds))
     log.info("standby", after=ledger.position.sequence, until=stream.last_sequence)
     windows = Windows()
-    broker = make_broker(settings.nats_url, "quota-rpc", apply_types=False)
+    broker = make_broker(settings.nats, "quota-rpc", apply_types=False)
     # The lease lives on the connection that brings the requests: whoever cannot be asked loses it.
     rpc = await broker.connect()
     await broker.start()

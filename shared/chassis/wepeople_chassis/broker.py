@@ -2,10 +2,14 @@
 
 import asyncio
 import signal
+import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import nats
+import nkeys
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
@@ -14,6 +18,56 @@ from wepeople_chassis.logging import get_logger
 from wepeople_contracts.subjects import ready_subject
 
 log = get_logger(__name__)
+
+
+_KEY_LETTERS = 13
+"""Of a public key, in its inboxes' prefix: 60 bits tell users apart, and every request carries the prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class NatsAddress:
+    """Where NATS is, and who we are there.
+
+    `url` has several servers with commas between; `seed` is that of a user's nkey, and without it we are nobody in
+    particular; `ca_file` says whose certificates are believed of a `tls://` server, in place of the machine's own list.
+    """
+
+    url: str
+    seed: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+
+    @property
+    def servers(self) -> list[str]:
+        """Each server's address."""
+        return self.url.split(",")
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """What a `tls://` server is checked by; None for others."""
+        if not self.url.startswith("tls://"):
+            return None
+        return ssl.create_default_context(cafile=self.ca_file)
+
+    @property
+    def inbox_prefix(self) -> str:
+        """Under which replies come to this user, and to nobody else."""
+        return "_INBOX" if self.seed is None else inbox_prefix(user_of_seed(self.seed))
+
+
+def user_of_seed(seed: str) -> str:
+    """The public key of a user's seed; `ValueError` for what is no such seed."""
+    try:
+        public_key: str = nkeys.from_seed(bytearray(seed.strip().encode())).public_key.decode()
+    except (nkeys.NkeysError, ValueError):
+        raise ValueError("not the seed of an nkey") from None
+    if not public_key.startswith("U"):
+        raise ValueError("not the seed of a user's nkey, which begins with SU")
+    return public_key
+
+
+def inbox_prefix(public_key: str) -> str:
+    """Of the inboxes of the user with this public key."""
+    return f"_INBOX_{public_key[:_KEY_LETTERS]}"
 
 
 def connect_options(name: str) -> dict[str, Any]:
@@ -42,13 +96,18 @@ def connect_options(name: str) -> dict[str, Any]:
 
 
 async def connect(
-    url: str, name: str, *, on_reconnect: Callable[[], Awaitable[None]] | None = None, **options: Any
+    address: NatsAddress, name: str, *, on_reconnect: Callable[[], Awaitable[None]] | None = None, **options: Any
 ) -> Client:
     """Connect, waiting for the server as long as it takes; `options` go to `nats.connect` unchanged."""
     merged = connect_options(name) | options
+    if address.seed is not None:
+        merged |= {"nkeys_seed_str": address.seed}
+    if (tls := address.tls) is not None:
+        # Before the server says a word: what stands between could else say that no TLS is wanted here.
+        merged |= {"tls": tls, "tls_handshake_first": True}
     if on_reconnect is not None:
         merged["reconnected_cb"] = on_reconnect
-    return await nats.connect(url, **merged)
+    return await nats.connect(address.servers, inbox_prefix=address.inbox_prefix, **merged)
 
 
 async def close(connection: Client) -> None:

@@ -11,12 +11,12 @@ from typing import Any, NoReturn
 
 import typer
 from nats.aio.client import Client
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from wepeople_chassis.broker import BROKER_DOWN, connect
+from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
 from wepeople_chassis.rpc import Refused, Unavailable
 
 PIPE_COLUMNS = 1_000
@@ -34,9 +34,16 @@ class Operator(BaseModel):
     """
 
     nats_url: str
+    nats_seed: str | None = Field(default=None, repr=False)
+    nats_ca_file: Path | None = None
     postgres_dsn: str
     analyst_dsn: str | None = None
     projector_dsn: str | None = None
+
+    @property
+    def nats(self) -> NatsAddress:
+        """Where NATS is, and who the operator is there."""
+        return NatsAddress(self.nats_url, self.nats_seed, self.nats_ca_file)
 
 
 def load_operator() -> Operator:
@@ -67,7 +74,7 @@ async def operator_connection(operator: Operator) -> AsyncIterator[Client]:
         return
 
     options: dict[str, Any] = {"allow_reconnect": False, "disconnected_cb": None, "closed_cb": None, "error_cb": quiet}
-    connection = await connect(operator.nats_url, "wepeople-cli", max_reconnect_attempts=1, **options)
+    connection = await connect(operator.nats, "wepeople-cli", max_reconnect_attempts=1, **options)
     try:
         yield connection
     finally:

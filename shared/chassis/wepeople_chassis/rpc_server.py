@@ -5,9 +5,10 @@ from typing import Any
 
 from faststream import ExceptionMiddleware
 from faststream.nats import NatsBroker
+from faststream.nats.security import NatsNKey, NatsSecurity
 from pydantic import ValidationError
 
-from wepeople_chassis.broker import connect_options
+from wepeople_chassis.broker import NatsAddress, connect_options
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.rpc import Refused
 from wepeople_contracts.reply import Reply, RpcError
@@ -42,14 +43,26 @@ def error_replies() -> ExceptionMiddleware:
 
 
 def make_broker(
-    url: str, name: str, *, on_reconnect: Callable[[], Awaitable[None]] | None = None, apply_types: bool = True
+    address: NatsAddress,
+    name: str,
+    *,
+    on_reconnect: Callable[[], Awaitable[None]] | None = None,
+    apply_types: bool = True,
 ) -> NatsBroker:
     """A FastStream broker for request/reply, with error replies.
 
     Without `apply_types` a handler takes what its decoder returns, unchecked, and a reply must be bytes.
     """
+    tls = address.tls
+    first = tls is not None
+    if address.seed is None:
+        security = NatsSecurity(ssl_context=tls, tls_handshake_first=first)
+    else:
+        security = NatsNKey.from_seed(address.seed, ssl_context=tls, tls_handshake_first=first)
     return NatsBroker(
-        url,
+        address.servers,
+        security=security,
+        inbox_prefix=address.inbox_prefix,
         middlewares=[error_replies()],
         logger=None,
         reconnected_cb=on_reconnect,

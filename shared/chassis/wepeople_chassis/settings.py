@@ -1,37 +1,103 @@
-"""Settings come from the environment, under one prefix, and are checked at the start."""
+"""Settings come from the environment or from files of secrets, under one prefix, and are checked at the start."""
 
+import os
+from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from wepeople_chassis.broker import NatsAddress, user_of_seed
+
+SECRETS_DIR = "WEPEOPLE_SECRETS_DIR"
 
 
 class ServiceSettings(BaseSettings):
     """What every service needs to know; each adds its own fields in its `settings.py`.
 
-    The environment variable of a field is `WEPEOPLE_` + its name in capitals, e.g. `WEPEOPLE_NATS_URL`.
+    The environment variable of a field is `WEPEOPLE_` + its name in capitals, e.g. `WEPEOPLE_NATS_URL`. What the
+    environment does not give may be in the directory `WEPEOPLE_SECRETS_DIR`: the file `wepeople_nats_seed`, say.
     """
 
-    model_config = SettingsConfigDict(env_prefix="WEPEOPLE_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="WEPEOPLE_", frozen=True, hide_input_in_errors=True)
 
-    nats_url: str = "nats://127.0.0.1:4222"
-    log_level: str = "INFO"
+    nats_url: str = Field(default="nats://127.0.0.1:4222", examples=["tls://nats-1:4222,tls://nats-2:4222"])
+    """Of one server, or of several with commas between; `tls://` wants a certificate that is in order."""
+
+    nats_seed: SecretStr | None = Field(default=None, examples=["SUA…, the 58 letters of a user's nkey seed"])
+    """Who this service is for NATS; without it, nobody in particular."""
+
+    nats_ca_file: Path | None = Field(default=None, examples=["/run/ca/ca.crt"])
+    """Whose certificates are believed of a `tls://` server; without it, those that the machine believes."""
+
+    secrets_dir: Path | None = Field(default=None, examples=["/run/secrets"])
+    """Files named like variables, in lower case: each gives a value that the environment does not."""
+
+    ops_host: str = Field(default="127.0.0.1", examples=["0.0.0.0"])  # noqa: S104
+    """Where `/healthz`, `/readyz` and `/metrics` are answered."""
+
+    ops_port: int = Field(default=0, ge=0, le=65_535, examples=[9090])
+    """0 takes a free port; which one it is stands in the log, as `ops_listening`."""
+
+    log_level: str = Field(default="INFO", examples=["DEBUG"])
+
+    @property
+    def nats(self) -> NatsAddress:
+        """Where NATS is, and who we are there."""
+        seed = self.nats_seed.get_secret_value() if self.nats_seed else None
+        return NatsAddress(self.nats_url, seed, self.nats_ca_file)
+
+    @field_validator("nats_url")
+    @classmethod
+    def _is_nats(cls, url: str) -> str:
+        for server in url.split(","):
+            if urlsplit(server).scheme not in ("nats", "tls") or not urlsplit(server).hostname:
+                raise ValueError("not addresses of NATS servers")
+        return url
+
+    @field_validator("nats_seed")
+    @classmethod
+    def _is_seed(cls, seed: SecretStr | None) -> SecretStr | None:
+        if seed is not None:
+            user_of_seed(seed.get_secret_value())
+        return seed
 
 
 class PostgresSettings(ServiceSettings):
     """Of a service with a database: `postgres_dsn` is a libpq URI with its own role and password."""
 
-    postgres_dsn: str
+    postgres_dsn: SecretStr = Field(examples=["postgresql://wepeople_auth:PASSWORD@postgres:5432/wepeople"])
+
+    @field_validator("postgres_dsn")
+    @classmethod
+    def _is_postgres(cls, dsn: SecretStr) -> SecretStr:
+        if urlsplit(dsn.get_secret_value()).scheme not in ("postgresql", "postgres"):
+            raise ValueError("not a Postgres address")
+        return dsn
 
 
 S = TypeVar("S", bound=BaseSettings)
 
 
 def load_settings(cls: type[S]) -> S:
-    """Read a settings class from the environment; exit 2 with the variable's name when one is missing or wrong."""
+    """Read a settings class; `SystemExit` with the variable's name and an example, and never its value, when one is
+    missing or wrong.
+    """
+    directory = os.environ.get(SECRETS_DIR)
+    if directory and not Path(directory).is_dir():
+        raise SystemExit(f"Wrong settings in the environment:\n  {SECRETS_DIR}: there is no directory {directory}")
     try:
-        return cls()
+        return cls(_secrets_dir=directory or None)
     except ValidationError as error:
-        prefix = cls.model_config.get("env_prefix", "")
-        lines = [f"  {prefix}{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        lines = [_complaint(cls, e["loc"], e["msg"]) for e in error.errors(include_input=False, include_context=False)]
         raise SystemExit("Wrong settings in the environment:\n" + "\n".join(lines)) from None
+
+
+def _complaint(cls: type[BaseSettings], location: tuple[int | str, ...], message: str) -> str:
+    variable = cls.model_config.get("env_prefix", "") + "_".join(map(str, location)).upper()
+    line = f"  {variable}: {message.removeprefix('Value error, ')}"
+    field = cls.model_fields.get(str(location[0])) if location else None
+    if field is None:
+        return line
+    return f"{line} (for example {field.examples[0] if field.examples else field.default})"

@@ -40,7 +40,7 @@ class Workplace:
 async def workplace(operator: Operator, dsn: str, *, as_json: bool) -> AsyncIterator[Workplace]:
     """Connect for long work, which outlives restarts of both servers; raises what they do when they are away now."""
     async with operator_connection(operator), await AsyncConnection.connect(dsn, connect_timeout=CONNECT_SECONDS):
-        stream = await connect(operator.nats_url, f"wepeople-{SERVICE}")
+        stream = await connect(operator.nats, f"wepeople-{SERVICE}")
     try:
         pool = make_pool(dsn, SERVICE, max_size=POOL_CONNECTIONS)
         await pool.open()

@@ -1,0 +1,86 @@
+"""Settings: from the environment, else from a directory of secrets; what is wrong is named, and never repeated."""
+
+from pathlib import Path
+
+import nkeys
+import pytest
+from pydantic import Field, SecretStr
+
+from wepeople_chassis.settings import PostgresSettings, load_settings
+
+SEED = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER).decode()
+DSN = "postgresql://wepeople_auth:pa55word@postgres:5432/wepeople"
+
+
+class _Settings(PostgresSettings):
+    """Of a service in a test."""
+
+    cost: int = Field(default=10, ge=4)
+    token: SecretStr = SecretStr("")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for name in ("NATS_URL", "NATS_SEED", "NATS_CA_FILE", "SECRETS_DIR"):
+        monkeypatch.delenv(f"WEPEOPLE_{name}", raising=False)
+    monkeypatch.setenv("WEPEOPLE_POSTGRES_DSN", DSN)
+    return tmp_path
+
+
+def test_what_the_environment_does_not_give_comes_from_the_directory_of_secrets(
+    environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WEPEOPLE_POSTGRES_DSN")
+    (environment / "wepeople_postgres_dsn").write_text(f"{DSN}\n")
+    (environment / "wepeople_nats_seed").write_text(f"{SEED}\n")
+    (environment / "wepeople_cost").write_text("5")
+    monkeypatch.setenv("WEPEOPLE_SECRETS_DIR", str(environment))
+    monkeypatch.setenv("WEPEOPLE_COST", "6")
+    settings = load_settings(_Settings)
+    assert settings.postgres_dsn.get_secret_value() == DSN
+    assert settings.nats.seed == SEED
+    assert settings.cost == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("POSTGRES_DSN", "wepeople_auth:pa55word@postgres"),
+        ("NATS_SEED", "SUpa55word"),
+        ("NATS_SEED", nkeys.encode_seed(bytes(32), nkeys.PREFIX_BYTE_ACCOUNT).decode()),
+        ("NATS_URL", "https://pa55word@nats"),
+        ("NATS_URL", "nats://one:4222,pa55word"),
+        ("COST", "pa55word"),
+        ("OPS_PORT", "99999"),
+    ],
+)
+def test_what_is_wrong_is_named_with_an_example_and_its_value_is_not_repeated(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"WEPEOPLE_{name}", value)
+    with pytest.raises(SystemExit) as ended:
+        load_settings(_Settings)
+    assert f"WEPEOPLE_{name}" in str(ended.value)
+    assert "for example" in str(ended.value)
+    assert value not in str(ended.value)
+
+
+def test_what_is_missing_is_named_with_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WEPEOPLE_POSTGRES_DSN")
+    with pytest.raises(SystemExit, match=r"WEPEOPLE_POSTGRES_DSN: Field required \(for example postgresql://"):
+        load_settings(_Settings)
+
+
+def test_a_directory_of_secrets_that_is_not_there_is_no_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEPEOPLE_SECRETS_DIR", "/nowhere/to/be/found")
+    with pytest.raises(SystemExit, match=r"WEPEOPLE_SECRETS_DIR.*/nowhere/to/be/found"):
+        load_settings(_Settings)
+
+
+def test_nothing_that_settings_print_of_themselves_has_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEPEOPLE_NATS_SEED", SEED)
+    monkeypatch.setenv("WEPEOPLE_TOKEN", "pa55word")
+    settings = load_settings(_Settings)
+    for text in (repr(settings), str(settings.model_dump()), settings.model_dump_json(), repr(settings.nats)):
+        assert SEED not in text
+        assert "pa55word" not in text

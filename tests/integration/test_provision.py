@@ -20,9 +20,9 @@ from tests.support.fresh import Fresh
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.errors import ProvisionError
+from wepeople_provision.migrations import SchemaFile
 from wepeople_provision.provision import provision, provision_database
 from wepeople_provision.readers import create_reader
-from wepeople_provision.schemas import SchemaFile
 from wepeople_provision.stream import provision_streams
 
 NOTES = SchemaFile(

@@ -1,14 +1,7 @@
 """What the provisioner decides before it touches anything."""
 
-import pytest
-
 from wepeople_provision.dsn import login_dsn
-from wepeople_provision.errors import ProvisionError
-from wepeople_provision.schemas import SchemaFile, pending_files
 from wepeople_provision.stream import SETTINGS, plan_stream
-
-FIRST = SchemaFile("auth", "001_orgs.sql", "CREATE SCHEMA auth")
-SECOND = SchemaFile("auth", "002_keys.sql", "CREATE TABLE auth.keys ()")
 
 
 def test_a_missing_stream_is_created_with_every_setting_of_the_contract() -> None:
@@ -34,16 +27,6 @@ def test_wrong_settings_are_corrected_and_what_is_not_ours_is_kept() -> None:
     assert [str(difference) for difference in plan.differences] == ["duplicate_window 2000000000 -> 600000000000"]
     assert plan.update is not None
     assert (plan.update["duplicate_window"], plan.update["num_replicas"]) == (600 * 10**9, 3)
-
-
-def test_only_files_not_applied_yet_are_pending_in_their_order() -> None:
-    assert pending_files([FIRST, SECOND], {}) == [FIRST, SECOND]
-    assert pending_files([FIRST, SECOND], {("auth", "001_orgs.sql"): FIRST.sha256}) == [SECOND]
-
-
-def test_a_changed_file_is_refused_by_its_name() -> None:
-    with pytest.raises(ProvisionError, match=r"auth/001_orgs\.sql"):
-        pending_files([FIRST, SECOND], {("auth", "001_orgs.sql"): "another"})
 
 
 def test_the_address_for_another_login_keeps_the_server_and_quotes_the_password() -> None:

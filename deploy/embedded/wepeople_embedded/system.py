@@ -64,7 +64,7 @@ class System:
         """Start the servers, provision, start the services; returns once each can work. `ChildFailed` if one can't."""
         await _all(self.nats.start(), self.postgres.start())
         passwords = {role: self.passwords[role] for role in LOGIN_ROLES}
-        await provision(NatsAddress(self.nats.url), self.admin_dsn, passwords)
+        await provision(NatsAddress(self.nats.url), self.admin_dsn, passwords, after_rollout=True)
         self._state.write(
             "operator.json",
             {

@@ -1,17 +1,16 @@
-"""The schemas: each member's ordered SQL files, every file run once, as the member's own role."""
+"""The schemas: each member's ordered SQL files, every file run once, as the member's own role, beside live traffic."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 from psycopg import AsyncConnection, sql
 from psycopg import Error as PostgresError
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 
-from wepeople_chassis.postgres import schema_files
 from wepeople_provision.errors import ProvisionError
+from wepeople_provision.migrations import Due, FileKey, Record, SchemaFile, due_files
 
-GROUP = "wepeople.schemas"
 CREATE_RECORD = """
 CREATE SCHEMA IF NOT EXISTS provision;
 CREATE TABLE IF NOT EXISTS provision.applied_files (
@@ -20,56 +19,119 @@ CREATE TABLE IF NOT EXISTS provision.applied_files (
     sha256     text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (schema, file)
+);
+-- What the last rollout has left to be run once its old code is gone.
+CREATE TABLE IF NOT EXISTS provision.owed_files (
+    schema     text NOT NULL,
+    file       text NOT NULL,
+    owed_since timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (schema, file)
 )"""
+_OLDEST_TRANSACTIONS = """
+SELECT coalesce(nullif(application_name, ''), 'somebody') || ' (role ' || usename || ', pid ' || pid || ', for '
+       || round(extract(epoch FROM now() - xact_start)) || ' s)'
+FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < now() - interval '1 second'
+ORDER BY xact_start LIMIT 3
+"""
 
 
 @dataclass(frozen=True, slots=True)
-class SchemaFile:
-    """One SQL file of the member `schema` (`auth`, `quota`, …)."""
+class Patience:
+    """What one file may cost those who use the tables meanwhile.
 
-    schema: str
-    name: str
-    text: str
-
-    @property
-    def sha256(self) -> str:
-        """What tells whether an applied file was changed."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-def installed_files() -> list[SchemaFile]:
-    """What the installed members contribute by the entry-point group `wepeople.schemas`, in the order to run it."""
-    entries = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
-    return [SchemaFile(entry.name, name, text) for entry in entries for name, text in schema_files(entry.value)]
-
-
-def pending_files(files: Sequence[SchemaFile], applied: Mapping[tuple[str, str], str]) -> list[SchemaFile]:
-    """The files not applied yet; `applied` maps (schema, file) to the SHA-256 it had.
-
-    `ProvisionError` names each file that was changed since: its new text would never run.
+    Whoever wants a table for which a file waits, waits behind it: so the file gives up after `lock_seconds`, lets them
+    pass for `pause_seconds` and tries again, `attempts` times in all. No statement of it takes longer than
+    `statement_seconds`, in which it may hold its locks; a file that holds none in anybody's way sets more for itself
+    (`SET LOCAL statement_timeout`). `turn_seconds` is how long another provisioner is waited for.
     """
-    changed = [f"{f.schema}/{f.name}" for f in files if applied.get((f.schema, f.name), f.sha256) != f.sha256]
-    if changed:
-        raise ProvisionError(
-            f"Already applied to this database, but changed since: {', '.join(changed)}. "
-            "Restore the file as it was, and put the change into a new file with the next number."
-        )
-    return [f for f in files if (f.schema, f.name) not in applied]
+
+    lock_seconds: float = 2.0
+    attempts: int = 15
+    pause_seconds: float = 1.0
+    statement_seconds: float = 15.0
+    turn_seconds: float = 300.0
 
 
-async def provision_schemas(connection: AsyncConnection, files: Sequence[SchemaFile]) -> list[str]:
-    """Run each pending file in its own transaction; what was done, in words. `ProvisionError` when a file fails."""
+PATIENCE = Patience()
+
+
+async def read_record(connection: AsyncConnection) -> Record:
+    """What the database remembers of earlier runs; nothing when there was none."""
+    found = await connection.execute("SELECT to_regclass('provision.applied_files') IS NOT NULL")
+    row = await found.fetchone()
+    if row is None or not row[0]:
+        return Record()
+    applied = await connection.execute("SELECT schema, file, sha256 FROM provision.applied_files")
+    hashes = {(schema, file): sha256 for schema, file, sha256 in await applied.fetchall()}
+    found = await connection.execute("SELECT to_regclass('provision.owed_files') IS NOT NULL")
+    row = await found.fetchone()
+    if row is None or not row[0]:
+        return Record(hashes)
+    owed = await connection.execute("SELECT schema, file FROM provision.owed_files")
+    return Record(hashes, {(schema, file) for schema, file in await owed.fetchall()})
+
+
+async def provision_schemas(
+    connection: AsyncConnection,
+    files: Sequence[SchemaFile],
+    *,
+    after_rollout: bool,
+    patience: Patience = PATIENCE,
+) -> list[str]:
+    """Run each file that is due in its own transaction; what was done, in words.
+
+    `ProvisionError` when a file fails: it has left nothing behind, those before it stay, and the next run begins with
+    it.
+    """
+    due = due_files(files, await read_record(connection), after_rollout=after_rollout)
     await connection.execute(CREATE_RECORD)
-    found = await connection.execute("SELECT schema, file, sha256 FROM provision.applied_files")
-    pending = pending_files(files, {(schema, file): sha256 for schema, file, sha256 in await found.fetchall()})
-    for file in pending:
-        await _apply(connection, file)
-    return [f"schema {f.schema}: {f.name} applied" for f in pending] or ["schemas: nothing new"]
+    for file in due.now:
+        await _apply_patiently(connection, file, patience)
+    await _owe(connection, [file.key for file in due.later])
+    return _words(due)
 
 
-async def _apply(connection: AsyncConnection, file: SchemaFile) -> None:
+def _words(due: Due) -> list[str]:
+    done = [f"schema {file.schema}: {file.name} applied" for file in due.now] or ["schemas: nothing new"]
+    later = [f"schema {file.schema}: {file.name} waits for `wepeople provision --after-rollout`" for file in due.later]
+    newer = [f"schema {schema}: {name} is of a newer release, and stays" for schema, name in due.newer]
+    return done + later + newer
+
+
+async def _owe(connection: AsyncConnection, keys: Sequence[FileKey]) -> None:
+    async with connection.transaction(), connection.cursor() as cursor:
+        await cursor.execute(
+            "DELETE FROM provision.owed_files o USING provision.applied_files a "
+            "WHERE (a.schema, a.file) = (o.schema, o.file)"
+        )
+        await cursor.executemany(
+            "INSERT INTO provision.owed_files (schema, file) VALUES (%s, %s) ON CONFLICT DO NOTHING", keys
+        )
+
+
+async def _apply_patiently(connection: AsyncConnection, file: SchemaFile, patience: Patience) -> None:
+    """Try until the locks are to be had."""
+    for _ in range(patience.attempts - 1):
+        try:
+            await _apply(connection, file, patience)
+            return
+        except (LockNotAvailable, DeadlockDetected):
+            await asyncio.sleep(patience.pause_seconds)
+    try:
+        await _apply(connection, file, patience)
+    except (LockNotAvailable, DeadlockDetected) as error:
+        raise ProvisionError(
+            f"The file {file} waited {patience.attempts} times {patience.lock_seconds:g} s for its locks and left "
+            f"nothing behind. The oldest transactions: {await _oldest_transactions(connection)}. "
+            "Let them end, or end them with pg_terminate_backend(pid), and run this again."
+        ) from error
+
+
+async def _apply(connection: AsyncConnection, file: SchemaFile, patience: Patience) -> None:
     try:
         async with connection.transaction():
+            await _limit(connection, patience)
             await connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(f"wepeople_{file.schema}")))
             # The text is a file of an installed member, as trusted as its code.
             await connection.execute(sql.SQL(file.text))
@@ -78,5 +140,27 @@ async def _apply(connection: AsyncConnection, file: SchemaFile) -> None:
                 "INSERT INTO provision.applied_files (schema, file, sha256) VALUES (%s, %s, %s)",
                 [file.schema, file.name, file.sha256],
             )
+    except (LockNotAvailable, DeadlockDetected):
+        raise
+    except QueryCanceled as error:
+        raise ProvisionError(
+            f"The file {file} has a statement that takes longer than {patience.statement_seconds:g} s, and left "
+            "nothing behind. Split it; or, if it holds no lock in anybody's way, let it set statement_timeout itself."
+        ) from error
     except PostgresError as error:
-        raise ProvisionError(f"The file {file.schema}/{file.name} failed and left nothing behind: {error}") from error
+        raise ProvisionError(f"The file {file} failed and left nothing behind: {error}") from error
+
+
+async def _limit(connection: AsyncConnection, patience: Patience) -> None:
+    """For this transaction; a provisioner that hangs or vanishes in the middle must let go as well."""
+    for setting, seconds in (
+        ("lock_timeout", patience.lock_seconds),
+        ("statement_timeout", patience.statement_seconds),
+        ("idle_in_transaction_session_timeout", patience.statement_seconds),
+    ):
+        await connection.execute("SELECT set_config(%s, %s, true)", [setting, f"{seconds * 1000:.0f}ms"])
+
+
+async def _oldest_transactions(connection: AsyncConnection) -> str:
+    found = await connection.execute(_OLDEST_TRANSACTIONS)
+    return ", ".join([line for (line,) in await found.fetchall()]) or "none any more"

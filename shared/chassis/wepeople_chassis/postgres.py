@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.resources import files
+from typing import Any
 
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
@@ -42,6 +43,19 @@ def make_pool(dsn: str, service: str, *, min_size: int = 1, max_size: int = 4) -
     )
 
 
+async def act_for_org(connection: AsyncConnection[Any], org_id: str) -> None:
+    """Let the transaction see and change the rows of one org, and no other's: row policies read this setting.
+
+    It ends with the transaction. A role whose policies ask for an org sees nothing before.
+    """
+    await connection.execute("SELECT set_config('wepeople.org_id', %s, true)", [org_id])
+
+
+async def act_across_orgs(connection: AsyncConnection[Any], purpose: str) -> None:
+    """Let the transaction do what a policy named after this purpose lets its role do with the rows of all orgs."""
+    await connection.execute("SELECT set_config('wepeople.across_orgs', %s, true)", [purpose])
+
+
 def named_queries(package: str, file: str) -> dict[str, str]:
     """The statements of a SQL file by name; each stands under a line `-- name: the_name`."""
     queries: dict[str, list[str]] = {}
@@ -55,6 +69,8 @@ def named_queries(package: str, file: str) -> dict[str, str]:
 
 
 def schema_files(package: str) -> Sequence[tuple[str, str]]:
-    """A schema package's SQL files as (name, text), in the order in which they are applied."""
+    """A schema package's SQL files as (name, text), in the order in which they are applied: `003_x.sql` and then, once
+    nothing needs the old state, `003_x.post.sql`.
+    """
     found = [f for f in files(package).iterdir() if f.name.endswith(".sql")]
-    return [(f.name, f.read_text()) for f in sorted(found, key=lambda f: f.name)]
+    return [(f.name, f.read_text()) for f in sorted(found, key=lambda f: (f.name.split(".")[0], f.name.count(".")))]

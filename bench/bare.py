@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 
 from wepeople_chassis.broker import NatsAddress, connect, serve_ready, wait_for_stop_signal
 from wepeople_contracts.envelope import MSG_ID_HEADER
-from wepeople_provision.stream import SETTINGS
+from wepeople_provision.stream_plan import SETTINGS
 
 NAME = "bare"
 STREAM = "BARE"

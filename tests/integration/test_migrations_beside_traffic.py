@@ -14,7 +14,7 @@ from tests.support.fresh import Fresh
 from tests.support.read_models import eventually
 from wepeople_chassis.tasks import end
 from wepeople_provision.errors import ProvisionError
-from wepeople_provision.migrations import SchemaFile
+from wepeople_provision.migrations import SchemaFile, installed_files
 from wepeople_provision.provision import ADVISORY_LOCK, provision_database
 from wepeople_provision.schemas import Patience
 
@@ -121,7 +121,11 @@ async def migrate(
     fresh: Fresh, files: Sequence[SchemaFile], *, after_rollout: bool = False, patience: Patience = PERSISTENCE
 ) -> list[str]:
     return await provision_database(
-        fresh.admin_dsn, fresh.passwords, files, after_rollout=after_rollout, patience=patience
+        fresh.admin_dsn,
+        fresh.passwords,
+        [*installed_files(), *files],
+        after_rollout=after_rollout,
+        patience=patience,
     )
 
 

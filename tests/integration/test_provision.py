@@ -20,7 +20,7 @@ from tests.support.fresh import Fresh
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.errors import ProvisionError
-from wepeople_provision.migrations import SchemaFile
+from wepeople_provision.migrations import SchemaFile, installed_files
 from wepeople_provision.provision import provision, provision_database
 from wepeople_provision.readers import create_reader
 from wepeople_provision.stream import provision_streams
@@ -37,6 +37,10 @@ async def nats(fresh: Fresh) -> AsyncIterator[Client]:
     await connection.close()
 
 
+def with_installed(*more: SchemaFile) -> list[SchemaFile]:
+    return [*installed_files(), *more]
+
+
 async def one(dsn: str, query: str) -> Any:
     async with await AsyncConnection.connect(dsn) as connection:
         row = await (await connection.execute(query)).fetchone()
@@ -50,29 +54,31 @@ async def test_a_second_run_changes_nothing(fresh: Fresh) -> None:
 
 
 async def test_a_new_file_runs_once_as_the_members_own_role_and_is_recorded(fresh: Fresh) -> None:
-    assert "schema auth: 900_notes.sql applied" in await provision_database(fresh.admin_dsn, fresh.passwords, [NOTES])
-    assert "schemas: nothing new" in await provision_database(fresh.admin_dsn, fresh.passwords, [NOTES])
+    assert "schema auth: 900_notes.sql applied" in await provision_database(
+        fresh.admin_dsn, fresh.passwords, with_installed(NOTES)
+    )
+    assert "schemas: nothing new" in await provision_database(fresh.admin_dsn, fresh.passwords, with_installed(NOTES))
     assert await one(fresh.dsn("auth"), "SELECT count(*) FROM auth.notes") == 1
     owner = "SELECT tableowner FROM pg_tables WHERE schemaname = 'auth' AND tablename = 'notes'"
     assert await one(fresh.admin_dsn, owner) == "wepeople_auth"
 
 
 async def test_a_file_changed_after_it_was_applied_is_refused(fresh: Fresh) -> None:
-    await provision_database(fresh.admin_dsn, fresh.passwords, [NOTES])
+    await provision_database(fresh.admin_dsn, fresh.passwords, with_installed(NOTES))
     changed = SchemaFile(NOTES.schema, NOTES.name, NOTES.text + " -- harmless?")
     with pytest.raises(ProvisionError, match=r"auth/900_notes\.sql"):
-        await provision_database(fresh.admin_dsn, fresh.passwords, [changed])
+        await provision_database(fresh.admin_dsn, fresh.passwords, with_installed(changed))
 
 
 async def test_a_file_that_fails_leaves_nothing_behind(fresh: Fresh) -> None:
     broken = SchemaFile("auth", "901_broken.sql", "CREATE TABLE auth.half (a int); SELECT 1 / 0")
     with pytest.raises(ProvisionError, match=r"auth/901_broken\.sql"):
-        await provision_database(fresh.admin_dsn, fresh.passwords, [broken])
+        await provision_database(fresh.admin_dsn, fresh.passwords, with_installed(broken))
     assert await one(fresh.admin_dsn, "SELECT to_regclass('auth.half')") is None
 
 
 async def test_two_provisioners_at_once_apply_each_file_once(fresh: Fresh) -> None:
-    both = [provision_database(fresh.admin_dsn, fresh.passwords, [NOTES]) for _ in range(2)]
+    both = [provision_database(fresh.admin_dsn, fresh.passwords, with_installed(NOTES)) for _ in range(2)]
     done = await asyncio.gather(*both)
     assert sum("schema auth: 900_notes.sql applied" in lines for lines in done) == 1
 
@@ -84,7 +90,7 @@ async def test_a_role_without_a_password_is_refused_by_its_name(fresh: Fresh) ->
 
 
 async def test_a_service_cannot_touch_another_services_schema(fresh: Fresh) -> None:
-    await provision_database(fresh.admin_dsn, fresh.passwords, [NOTES])
+    await provision_database(fresh.admin_dsn, fresh.passwords, with_installed(NOTES))
     with pytest.raises(InsufficientPrivilege):
         await one(fresh.dsn("quota"), "SELECT count(*) FROM auth.notes")
 

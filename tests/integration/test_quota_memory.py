@@ -24,7 +24,7 @@ from wepeople_contracts.envelope import ENVELOPE_VERSION
 from wepeople_contracts.quota import Granted, Seen
 from wepeople_contracts.subjects import STREAM
 from wepeople_embedded.services import ServiceProcess
-from wepeople_provision.stream import SETTINGS
+from wepeople_provision.stream_plan import SETTINGS
 from wepeople_quota.count import ChargedIds, Position, Snapshot, digest
 from wepeople_quota.fold import Fold
 from wepeople_quota.ledger import Ledger

@@ -1,32 +1,116 @@
 """What the provisioner decides before it touches anything."""
 
+import json
+from typing import Any
+
+import pytest
+
+from wepeople_provision.change import Change, as_json, as_text
 from wepeople_provision.dsn import login_dsn
-from wepeople_provision.stream import SETTINGS, plan_stream
+from wepeople_provision.stream_plan import (
+    BUCKET_SETTINGS,
+    SETTINGS,
+    Existing,
+    StreamPlan,
+    Wishes,
+    plan_bucket,
+    plan_stream,
+)
+
+
+def plan(config: dict[str, Any], stored_bytes: int = 0, **wishes: int) -> StreamPlan:
+    return plan_stream(Existing(config, stored_bytes), Wishes(**wishes))
+
+
+def refusals(plan: StreamPlan) -> dict[str, str]:
+    return {difference.name: difference.refused for difference in plan.differences if difference.refused}
 
 
 def test_a_missing_stream_is_created_with_every_setting_of_the_contract() -> None:
-    plan = plan_stream(None)
-    assert plan.create is not None
-    assert plan.create["duplicate_window"] == 600 * 10**9
-    assert plan.create["subjects"] == ["ingest.*.*.*.*"]
-    assert plan.update is None
+    new = plan_stream(None, Wishes())
+    assert new.create is not None
+    assert new.create["duplicate_window"] == 600 * 10**9
+    assert new.create["subjects"] == ["ingest.*.*.*.*"]
+    assert new.create["num_replicas"] == 1
+    assert new.update is None
+    assert new.changes == [Change("stream", "INGEST", "create")]
 
 
 def test_a_stream_that_is_as_it_should_be_is_left_alone() -> None:
-    assert plan_stream(SETTINGS | {"num_replicas": 3, "metadata": {"by": "the server"}}) == plan_stream(SETTINGS)
-    assert plan_stream(SETTINGS).update is None
+    as_it_is = plan(SETTINGS | {"num_replicas": 3, "metadata": {"by": "the server"}})
+    assert (as_it_is.create, as_it_is.update, as_it_is.changes) == (None, None, [])
 
 
 def test_settings_that_the_server_leaves_out_because_they_are_false_are_no_difference() -> None:
     answered = {name: value for name, value in SETTINGS.items() if value not in (False, 0)}
-    assert plan_stream(answered).differences == []
+    assert plan(answered).differences == []
 
 
 def test_wrong_settings_are_corrected_and_what_is_not_ours_is_kept() -> None:
-    plan = plan_stream(SETTINGS | {"duplicate_window": 2 * 10**9, "num_replicas": 3})
-    assert [str(difference) for difference in plan.differences] == ["duplicate_window 2000000000 -> 600000000000"]
-    assert plan.update is not None
-    assert (plan.update["duplicate_window"], plan.update["num_replicas"]) == (600 * 10**9, 3)
+    mended = plan(SETTINGS | {"duplicate_window": 2 * 10**9, "num_replicas": 3})
+    assert [str(difference) for difference in mended.differences] == ["duplicate_window 2000000000 -> 600000000000"]
+    assert mended.update is not None
+    assert (mended.update["duplicate_window"], mended.update["num_replicas"]) == (600 * 10**9, 3)
+
+
+def test_the_bucket_has_as_many_copies_as_the_stream() -> None:
+    for config, wishes, replicas in (
+        (SETTINGS | {"num_replicas": 3}, {}, 3),
+        (SETTINGS | {"num_replicas": 1}, {"replicas": 3}, 3),
+        (SETTINGS, {}, 1),
+    ):
+        assert plan(config, **wishes).replicas == replicas
+    bucket = plan_bucket(Existing(BUCKET_SETTINGS | {"num_replicas": 1}), 3)
+    assert [change.what for change in bucket.changes] == ["num_replicas 1 -> 3"]
+    new = plan_bucket(None, 3)
+    assert new.create is not None
+    assert new.create["num_replicas"] == 3
+
+
+def test_how_much_the_stream_may_hold_is_the_deployments_wish_and_without_one_there_is_no_limit() -> None:
+    assert [c.what for c in plan(SETTINGS, 10, max_bytes=1000).changes] == ["max_bytes -1 -> 1000"]
+    assert [c.what for c in plan(SETTINGS | {"max_bytes": 1000}, 10).changes] == ["max_bytes 1000 -> -1"]
+
+
+def test_a_limit_below_what_is_stored_is_refused() -> None:
+    assert "holds 1001 bytes" in refusals(plan(SETTINGS, 1001, max_bytes=1000))["max_bytes"]
+    assert refusals(plan(SETTINGS, 1000, max_bytes=1000)) == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "found", "fixed"),
+    [
+        ("storage", "memory", True),
+        ("deny_purge", True, True),
+        ("deny_delete", True, True),
+        ("retention", "workqueue", True),
+        ("retention", "interest", False),
+        ("discard", "old", False),
+        ("max_age", 10**9, False),
+    ],
+)
+def test_what_a_running_stream_cannot_change_is_known_and_says_what_to_do(
+    setting: str, found: Any, fixed: bool
+) -> None:
+    refused = refusals(plan(SETTINGS | {setting: found}))
+    assert (set(refused) == {setting}) is fixed
+    assert all("wepeople stream backup" in reason for reason in refused.values())
+
+
+def test_a_plan_is_printed_for_people_and_for_scripts() -> None:
+    changes = plan(SETTINGS | {"storage": "memory"}, max_bytes=5).changes
+    assert as_text(changes).splitlines()[:2] == [
+        'stream INGEST: set storage "memory" -> "file"',
+        f"  refused: {changes[0].refused}",
+    ]
+    assert as_text([]) == "Nothing to change."
+    assert json.loads(as_json(changes))["changes"][1] == {
+        "part": "stream",
+        "name": "INGEST",
+        "verb": "set",
+        "what": "max_bytes -1 -> 5",
+        "refused": "",
+    }
 
 
 def test_the_address_for_another_login_keeps_the_server_and_quotes_the_password() -> None:

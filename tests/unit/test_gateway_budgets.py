@@ -36,7 +36,7 @@ class Quota:
         self.asked = 0
         self.verdict: Granted | RateLimited = granted(59, 0.4)
 
-    async def request(self, subject: str, data: bytes, timeout: float) -> Message:
+    async def request(self, subject: str, data: bytes, timeout: float, headers: object) -> Message:
         self.asked += 1
         return Message(Reply[Verdict](ok=Verdict(verdict=self.verdict)).model_dump_json().encode())
 

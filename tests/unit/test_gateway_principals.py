@@ -28,7 +28,7 @@ class Auth:
         self.gate.set()
         self.on_revoked: Callable[[Message], object] | None = None
 
-    async def request(self, subject: str, data: bytes, timeout: float) -> Message:
+    async def request(self, subject: str, data: bytes, timeout: float, headers: object) -> Message:
         self.asked += 1
         await self.gate.wait()
         return Message(self.answer().model_dump_json().encode())

@@ -4,15 +4,19 @@ import asyncio
 import gc
 
 from aiohttp import web
+from nats.aio.client import Client
 
 from wepeople_chassis.broker import close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
+from wepeople_chassis.ops import Ops, nats_answers, start_ops, stream_answers
 from wepeople_gateway.budgets import Budgets
 from wepeople_gateway.connection import Manners
 from wepeople_gateway.developers.documents import add_documents
 from wepeople_gateway.ingest.handler import IngestHandler
 from wepeople_gateway.ingest.publish import Publisher
+from wepeople_gateway.metrics import BODIES_IN_FLIGHT, HTTP_CONNECTIONS
 from wepeople_gateway.middleware.errors import errors_middleware
+from wepeople_gateway.middleware.observed import observed
 from wepeople_gateway.middleware.under_way import UnderWay
 from wepeople_gateway.principals import Principals
 from wepeople_gateway.projected import Positions
@@ -33,6 +37,7 @@ _FINISH_SECONDS = 4.0
 async def serve(settings: GatewaySettings) -> None:
     """Run until a stop signal; `SystemExit` when the port is taken or a NATS connection is closed for good."""
     configure_logging("gateway", settings.log_level)
+    ops = await start_ops("gateway", settings)
     closed = asyncio.Event()
 
     async def on_closed() -> None:
@@ -52,7 +57,7 @@ async def serve(settings: GatewaySettings) -> None:
     ingest = IngestHandler(settings, principals, budgets, publisher, positions)
     reading = ReadHandler(settings, principals, budgets, publisher, asking)
     under_way = UnderWay()
-    around = (under_way.middleware, errors_middleware(settings.docs_url))
+    around = (under_way.middleware, observed, errors_middleware(settings.docs_url))
     room = Room(open_files_for(settings.max_connections))
     manners = Manners(settings.docs_url, settings.head_seconds, room)
     runner = GatewayRunner(make_app(ingest, reading), manners, settings.idle_seconds, around)
@@ -66,18 +71,30 @@ async def serve(settings: GatewaySettings) -> None:
     # What was built until now stays; walking through it in every collection costs a tenth of a small request.
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS)
+    _let_see(ops, ingest, room, publishing)
     await serve_ready(asking, "gateway")
+    ops.works()
     stop = asyncio.create_task(wait_for_stop_signal())
     lost = asyncio.create_task(closed.wait())
     await asyncio.wait((stop, lost), return_when=asyncio.FIRST_COMPLETED)
+    ops.ends()
     await site.stop()
     await under_way.finish(_FINISH_SECONDS)
     await runner.cleanup()
+    await ops.stop()
     if lost.done():
         raise SystemExit("A connection to NATS was closed for good; see the log above. Start the gateway again.")
     lost.cancel()
     await close(asking)
     await close(publishing)
+
+
+def _let_see(ops: Ops, ingest: IngestHandler, room: Room, publishing: Client) -> None:
+    """What the ops server asks and looks at."""
+    HTTP_CONNECTIONS.set_function(lambda: len(room))
+    BODIES_IN_FLIGHT.set_function(lambda: ingest.bytes_in_flight)
+    ops.check("nats", nats_answers(publishing))
+    ops.check("jetstream", stream_answers(publishing))
 
 
 def make_app(ingest: IngestHandler, reading: ReadHandler) -> web.Application:

@@ -15,6 +15,7 @@ from wepeople_contracts.auth import Principal
 from wepeople_contracts.quota import Granted, RateLimited, Release, Reserve, Seen, Verdict, Window
 from wepeople_contracts.subjects import RELEASE, reserve_subject
 from wepeople_gateway.errors import ApiError
+from wepeople_gateway.metrics import ask_quota_seconds, granted, limited, month_full, quota_away, seen
 
 log = get_logger(__name__)
 
@@ -54,6 +55,7 @@ class Budgets:
             until, verdict = self._refused_until.get(scope, (0.0, None))
             left = until - self._clock()
             if verdict is not None and left > 0:
+                limited[verdict.scope].inc()
                 raise rate_limited(verdict.model_copy(update={"retry_after_seconds": left}), principal)
             self._refused_until.pop(scope, None)
 
@@ -78,7 +80,9 @@ class Budgets:
         if isinstance(verdict, RateLimited):
             scope = principal.key_id if verdict.scope == "key" else principal.org_id
             self._refused_until[scope] = (self._clock() + verdict.retry_after_seconds, verdict)
+            limited[verdict.scope].inc()
             raise rate_limited(verdict, principal)
+        _count(verdict, units + len(event_ids))
         return verdict
 
     def headers(self, principal: Principal) -> Mapping[str, str]:
@@ -102,10 +106,10 @@ class Budgets:
     async def _ask(self, request: Reserve) -> Granted | RateLimited | Seen:
         if self._clock() < self._away_until:
             return self._decide_alone(request)
+        subject = reserve_subject(request.org_id)
         try:
-            reply = await call(
-                self._connection, reserve_subject(request.org_id), request, Verdict, timeout_seconds=_ASK_SECONDS
-            )
+            with ask_quota_seconds.time():
+                reply = await call(self._connection, subject, request, Verdict, timeout_seconds=_ASK_SECONDS)
             self._check_epoch(reply.verdict)
         except (Unavailable, Refused, Outdated) as error:
             log.warning("quota_away_fail_open", error=str(error))
@@ -122,6 +126,7 @@ class Budgets:
 
     def _decide_alone(self, request: Reserve) -> Granted | RateLimited:
         """A sliding window of this gateway's share of each rate."""
+        quota_away.inc()
         now = self._clock()
         for scope, subject, limit in (
             ("key", request.key_id, request.key_limit),
@@ -144,6 +149,15 @@ class Budgets:
             month_resets_at=_first_of_next_month(today),
             key_window=Window(remaining=left, reset_seconds=1.0),
         )
+
+
+def _count(verdict: Granted | Seen, needed: int) -> None:
+    if isinstance(verdict, Seen):
+        seen.inc()
+    elif verdict.units + len(verdict.known_event_ids) < needed:
+        month_full.inc()
+    else:
+        granted.inc()
 
 
 def _first_of_next_month(now: datetime) -> datetime:

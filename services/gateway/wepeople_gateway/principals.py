@@ -7,15 +7,17 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from aiohttp import web
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from wepeople_chassis.logging import get_logger
+from wepeople_chassis.logging import about_org, get_logger
 from wepeople_chassis.rpc import Refused, Unavailable, call
 from wepeople_contracts.auth import Authenticate, KeyRevoked, Principal
 from wepeople_contracts.ids import key_public_id
 from wepeople_contracts.subjects import AUTHENTICATE, KEY_REVOKED
 from wepeople_gateway.errors import ApiError, unavailable
+from wepeople_gateway.metrics import ask_auth_seconds, auth_away
 
 log = get_logger(__name__)
 
@@ -53,6 +55,13 @@ class Principals:
         self._revocations += 1
         self._entries.clear()
 
+    async def identify(self, request: web.Request) -> Principal:
+        """Who sends a request (see `authenticate`); the log and the trace know whose it is from then on."""
+        principal = await self.authenticate(request.headers.get("Authorization"))
+        request["org_id"] = principal.org_id
+        about_org(principal.org_id)
+        return principal
+
     async def authenticate(self, authorization: str | None) -> Principal:
         """The caller behind an `Authorization` header; `ApiError` invalid_key, or unavailable when nobody can tell."""
         scheme, _, token = (authorization or "").partition(" ")
@@ -72,6 +81,7 @@ class Principals:
                 raise _invalid_key() from error
             # Away, or too busy to tell: what auth said less than a minute ago still holds, if no revocation came.
             if entry and digest in self._entries and age < MAX_AGE_SECONDS:
+                auth_away.inc()
                 log.warning("auth_away_serving_cached", key_id=entry.principal.key_id)
                 return entry.principal
             raise unavailable("Keys cannot be checked right now; send this request again shortly.") from error
@@ -88,7 +98,8 @@ class Principals:
     async def _ask(self, digest: bytes, token: str) -> Principal:
         while True:
             revocations, asked_at = self._revocations, self._clock()
-            principal = await call(self._connection, AUTHENTICATE, Authenticate(token=token), Principal)
+            with ask_auth_seconds.time():
+                principal = await call(self._connection, AUTHENTICATE, Authenticate(token=token), Principal)
             if revocations == self._revocations:
                 break
         self._entries[digest] = _Entry(principal, asked_at - principal.age_seconds)

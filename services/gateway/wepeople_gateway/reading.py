@@ -125,7 +125,7 @@ class ReadHandler:
         )
 
     async def _admit(self, request: web.Request) -> Principal:
-        principal = await self._principals.authenticate(request.headers.get("Authorization"))
+        principal = await self._principals.identify(request)
         request["rate_headers"] = self._budgets.headers(principal)
         self._budgets.check_refused(principal)
         await self._budgets.reserve(principal, None)

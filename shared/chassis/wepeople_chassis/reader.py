@@ -27,6 +27,7 @@ from wepeople_chassis.stream import (
     quietly,
     stream_state,
 )
+from wepeople_chassis.tracing import TRACEPARENT
 from wepeople_contracts.envelope import MSG_ID_HEADER
 from wepeople_contracts.subjects import STREAM
 
@@ -196,11 +197,13 @@ def _stored(message: Msg) -> tuple[StoredMessage, int, int]:
     tokens = message.reply.split(".")
     if len(tokens) >= 11:  # noqa: PLR2004
         tokens = tokens[2:]
+    headers = message.headers or {}
     stored = StoredMessage(
         sequence=int(tokens[5]),
         subject=message.subject,
-        message_id=(message.headers or {}).get(MSG_ID_HEADER, ""),
+        message_id=headers.get(MSG_ID_HEADER, ""),
         stored_at_ns=int(tokens[7]),
         data=message.data,
+        traceparent=headers.get(TRACEPARENT),
     )
     return stored, int(tokens[6]), int(tokens[8])

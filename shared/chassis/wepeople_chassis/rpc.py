@@ -8,6 +8,7 @@ from nats.errors import NoRespondersError
 from pydantic import BaseModel
 
 from wepeople_chassis.broker import BROKER_DOWN
+from wepeople_chassis.tracing import carried, span
 from wepeople_contracts.reply import Reply, RpcError
 
 T = TypeVar("T", bound=BaseModel)
@@ -38,10 +39,12 @@ def _reply_of(ok: type[BaseModel]) -> type[Reply[Any]]:
 
 async def call(connection: Client, subject: str, request: BaseModel, ok: type[T], *, timeout_seconds: float = 5.0) -> T:
     """Ask and return the `ok` of the reply; `Refused` with its error, `Unavailable` when there was none in time."""
-    try:
-        message = await connection.request(subject, request.model_dump_json().encode(), timeout=timeout_seconds)
-    except BROKER_DOWN as error:
-        raise Unavailable(subject, error) from error
+    with span(subject, "client"):
+        body, headers = request.model_dump_json().encode(), carried() or None
+        try:
+            message = await connection.request(subject, body, timeout=timeout_seconds, headers=headers)
+        except BROKER_DOWN as error:
+            raise Unavailable(subject, error) from error
     reply: Reply[T] = _reply_of(ok).model_validate_json(message.data)
     if reply.error is not None:
         raise Refused(reply.error)

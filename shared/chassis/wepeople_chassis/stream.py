@@ -47,13 +47,16 @@ class StreamState:
 
 @dataclass(frozen=True, slots=True)
 class StoredMessage:
-    """One message of the stream; `stored_at_ns` is the server's clock, nanoseconds since 1970."""
+    """One message of the stream; `stored_at_ns` is the server's clock, nanoseconds since 1970. `traceparent` is that of
+    the span that published it, if there was one.
+    """
 
     sequence: int
     subject: str
     message_id: str
     stored_at_ns: int
     data: bytes
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

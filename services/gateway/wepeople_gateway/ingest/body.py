@@ -22,7 +22,12 @@ class MemoryBudget:
     """
 
     def __init__(self, limit_bytes: int) -> None:
-        self._free = limit_bytes + _KEPT_FOR_SMALL_BYTES
+        self._all = self._free = limit_bytes + _KEPT_FOR_SMALL_BYTES
+
+    @property
+    def taken_bytes(self) -> int:
+        """What all accounts have taken."""
+        return self._all - self._free
 
     @contextmanager
     def account(self) -> Iterator["Account"]:

@@ -22,6 +22,7 @@ from wepeople_gateway.ingest.body import Account, MemoryBudget, check_content_ty
 from wepeople_gateway.ingest.command import EVENTS, SNAPSHOTS, Command, Endpoint, judge, price, seal
 from wepeople_gateway.ingest.publish import NotStored, OutcomeUnknown, Publisher
 from wepeople_gateway.ingest.respond import render
+from wepeople_gateway.metrics import accepted_rows, duplicate_rows, not_stored, outcome_unknown, rejected_rows
 from wepeople_gateway.principals import Principals
 from wepeople_gateway.projected import Positions
 from wepeople_gateway.settings import GatewaySettings
@@ -50,6 +51,11 @@ class IngestHandler:
         self._positions = positions
         self._memory = MemoryBudget(settings.in_flight_bytes)
 
+    @property
+    def bytes_in_flight(self) -> int:
+        """Bodies held in memory now."""
+        return self._memory.taken_bytes
+
     async def events(self, request: web.Request) -> web.Response:
         """`POST /api/v1/ingest/events`."""
         return await self._ingest(request, EVENTS)
@@ -59,7 +65,7 @@ class IngestHandler:
         return await self._ingest(request, SNAPSHOTS)
 
     async def _ingest(self, request: web.Request, endpoint: Endpoint) -> web.Response:
-        principal = await self._principals.authenticate(request.headers.get("Authorization"))
+        principal = await self._principals.identify(request)
         request["rate_headers"] = self._budgets.headers(principal)
         self._budgets.check_refused(principal)
         check_content_type(request)
@@ -115,11 +121,13 @@ class IngestHandler:
         try:
             stored = await self._publisher.publish(subject, envelope.message_id, encode(envelope))
         except NotStored as error:
-            log.warning("not_stored", request_id=command.request_id, error=str(error))
+            not_stored.inc()
+            log.warning("not_stored", error=str(error))
             await self._budgets.release(envelope.org_id, envelope.message_id)
             raise unavailable("The event log is away and nothing was stored; send this request again.") from error
         except OutcomeUnknown as error:
-            log.warning("outcome_unknown", request_id=command.request_id, error=str(error))
+            outcome_unknown.inc()
+            log.warning("outcome_unknown", error=str(error))
             raise unavailable(
                 "The event log did not confirm in time. Send the same request again with its Idempotency-Key; if it "
                 f"had none, with `Idempotency-Key: {command.request_id}`: it is stored once.",
@@ -127,6 +135,7 @@ class IngestHandler:
             ) from error
         if stored.duplicate:
             return await self._replay(command, stored.sequence)
+        _count_rows(envelope, costs_events=command.endpoint.costs_events)
         return await self._answer(command, envelope, stored.sequence)
 
     async def _replay(self, command: Command, sequence: int) -> web.Response:
@@ -153,3 +162,13 @@ class IngestHandler:
             visible = await self._positions.reached(partition, sequence, _PROJECTED_SECONDS)
             headers["Projected"] = "true" if visible else "false"
         return web.Response(status=answer.status, body=answer.body, content_type="application/json", headers=headers)
+
+
+def _count_rows(envelope: Envelope, *, costs_events: bool) -> None:
+    # What was accepted and not charged was there before: so no row has to be looked at.
+    known = len(envelope.accepted) - envelope.charge.units if costs_events else 0
+    accepted_rows.inc(len(envelope.accepted) - known)
+    if known:
+        duplicate_rows.inc(known)
+    if envelope.rejected:
+        rejected_rows.inc(len(envelope.rejected))

@@ -21,8 +21,10 @@ from nats.errors import (
 )
 
 from wepeople_chassis.broker import BROKER_DOWN
+from wepeople_chassis.tracing import carried, span
 from wepeople_contracts.envelope import MSG_ID_HEADER
 from wepeople_contracts.subjects import STREAM
+from wepeople_gateway.metrics import PUBLISH_SECONDS
 
 _ATTEMPT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05
@@ -65,6 +67,10 @@ class Publisher:
 
     async def publish(self, subject: str, message_id: str, payload: bytes) -> Stored:
         """Store the payload once; `NotStored` or `OutcomeUnknown` when the deadline passes first."""
+        with span("publish", "producer"), PUBLISH_SECONDS.time():
+            return await self._publish(subject, message_id, payload)
+
+    async def _publish(self, subject: str, message_id: str, payload: bytes) -> Stored:
         # The server closes a client that exceeds it, for good, with all its neighbours in flight.
         if len(payload) + _MAX_HEADER_BYTES > self._connection.max_payload:
             raise NotStored(f"the envelope of {len(payload)} bytes is larger than NATS takes")
@@ -88,7 +94,7 @@ class Publisher:
                     subject,
                     payload,
                     timeout=min(left, _ATTEMPT_SECONDS),
-                    headers={MSG_ID_HEADER: message_id},
+                    headers={MSG_ID_HEADER: message_id} | carried(),
                 )
             except (OutboundBufferLimitError, ConnectionClosedError, ConnectionReconnectingError, NoRespondersError):
                 # Nothing was sent, or nobody was there to take it.

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from wepeople_chassis.logging import get_logger
+from wepeople_chassis.logging import about_request, get_logger
 from wepeople_contracts.errors import Code
 from wepeople_contracts.ids import new_request_id
 from wepeople_gateway.errors import ApiError, error_response
@@ -23,6 +23,7 @@ def errors_middleware(docs_url: str) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = request["request_id"] = new_request_id()
+        about_request(request_id)
         try:
             response = await handler(request)
         except ApiError as error:
@@ -32,7 +33,7 @@ def errors_middleware(docs_url: str) -> Middleware:
         except ConnectionError:
             raise
         except Exception:
-            log.exception("request_failed", request_id=request_id, path=request.path)
+            log.exception("request_failed", path=request.path)
             response = error_response(INTERNAL, request_id, docs_url)
         response.headers["X-Request-Id"] = request_id
         response.headers["Server"] = "wepeople"

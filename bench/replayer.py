@@ -16,7 +16,7 @@ from msgspec import Struct
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.logging import configure_logging
 from wepeople_chassis.postgres import make_pool
-from wepeople_projections import Event, Projection, Request, on_event, on_request
+from wepeople_projections import Event, Projection, Request, Row, on_event, on_request, table
 from wepeople_projections.commands.session import YOUNG_OBJECTS
 from wepeople_projections.position import Position
 from wepeople_projections.postgres.about import About
@@ -47,11 +47,19 @@ class ReplayResult(Struct, frozen=True, kw_only=True):
     peak_bytes: int
 
 
+@table(key=("name",))
+class Nothing(Row, frozen=True):
+    """A projection has a table; this one stays empty."""
+
+    name: str
+
+
 class EachRequest(Projection):
     """Takes each request and does nothing."""
 
     name = "bench"
     version = 1
+    tables = (Nothing,)
     resolves_workers = False
 
     @on_request()
@@ -64,6 +72,7 @@ class EachEvent(Projection):
 
     name = "bench"
     version = 1
+    tables = (Nothing,)
     resolves_workers = False
 
     @on_event()

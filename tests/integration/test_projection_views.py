@@ -14,7 +14,7 @@ from tests.support.fresh import Fresh
 from tests.support.read_models import query
 from wepeople_chassis.postgres import make_pool
 from wepeople_projections import DefinitionError, Projection, ProjectionError, Row, on_event, table
-from wepeople_projections.postgres.about import About, read_about, schema_exists
+from wepeople_projections.postgres.about import About, read_about, schema_exists, set_code
 from wepeople_projections.postgres.ddl import create_schema
 from wepeople_projections.postgres.views import drop_views, serve, serving_version
 from wepeople_projections.projection import define
@@ -183,6 +183,58 @@ async def test_what_else_is_in_the_readers_schema_stays_when_the_projection_is_t
     await drop_views(analyst, "things")
     assert await query(fresh.admin_dsn, "SELECT n FROM things.mine") == [{"n": 7}]
     assert await query(fresh.admin_dsn, "SELECT to_regclass('things.thing') AS it") == [{"it": None}]
+
+
+async def test_what_somebody_made_in_the_readers_schema_stays_whatever_is_promoted_and_after_it_is_taken_away(
+    fresh: Fresh, analyst: AsyncConnection[Any]
+) -> None:
+    await promote(analyst, 1)
+    await analyst.execute("CREATE VIEW things.total AS SELECT sum(number) AS n FROM things.thing")
+    await analyst.execute("CREATE VIEW things.seven AS SELECT 7 AS n")
+    await promote(analyst, 2)
+    assert await query(fresh.admin_dsn, "SELECT n::int FROM things.total") == [{"n": 4}]
+    with pytest.raises(ProjectionError, match=r"things\.thing cannot be replaced.*things\.total"):
+        await drop_views(analyst, "things")
+    await analyst.execute("DROP VIEW things.total")
+    await drop_views(analyst, "things")
+    assert await query(fresh.admin_dsn, "SELECT n FROM things.seven") == [{"n": 7}]
+    await analyst.execute("CREATE VIEW things.thing AS SELECT 7 AS n")
+    with pytest.raises(ProjectionError, match=r"things\.thing was made by somebody else"):
+        await promote(analyst, 2)
+
+
+@pytest.mark.parametrize("kind", ["VIEW", "TABLE", "MATERIALIZED VIEW"])
+async def test_a_version_that_has_a_view_of_a_name_that_somebody_took_is_not_promoted(
+    fresh: Fresh, analyst: AsyncConnection[Any], kind: str
+) -> None:
+    await promote(analyst, 2)
+    await analyst.execute(f"CREATE {kind} things.names AS SELECT 7 AS n")
+    with pytest.raises(ProjectionError, match=r"things\.names was made by somebody else.* Rename it"):
+        await promote(analyst, 1)
+    assert await serving_version(analyst, "things") == 2
+    assert await query(fresh.admin_dsn, "SELECT n FROM things.names") == [{"n": 7}]
+    await analyst.execute(f"DROP {kind} things.names")
+    await promote(analyst, 1)
+
+
+async def test_views_of_before_it_was_said_whose_they_are_are_known_by_what_the_versions_have(
+    fresh: Fresh, analyst: AsyncConnection[Any]
+) -> None:
+    await promote(analyst, 1)
+    await analyst.execute("CREATE VIEW things.seven AS SELECT 7 AS n")
+    await analyst.execute("COMMENT ON SCHEMA things IS 'Ours.'")
+    await promote(analyst, 2)
+    left = await query(fresh.admin_dsn, "SELECT viewname FROM pg_views WHERE schemaname = 'things' ORDER BY 1")
+    assert [line["viewname"] for line in left] == ["seven", "thing"]
+
+
+async def test_a_view_that_the_class_had_when_it_was_promoted_goes_with_it(
+    fresh: Fresh, analyst: AsyncConnection[Any]
+) -> None:
+    await promote(analyst, 1)
+    await set_code(analyst, "things_v1", source="", code_sha256="", views={"thing": "SELECT * FROM {schema}.thing"})
+    await promote(analyst, 2)
+    assert await query(fresh.admin_dsn, "SELECT to_regclass('things.names') AS it") == [{"it": None}]
 
 
 async def test_a_version_that_somebody_else_promoted_meanwhile_is_not_overtaken_unseen(

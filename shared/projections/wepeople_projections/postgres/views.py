@@ -3,7 +3,6 @@ offers. All that it takes is in the version's own schema, so that an older one c
 """
 
 from collections.abc import Collection
-from contextlib import suppress
 from typing import Any
 
 from psycopg import AsyncConnection, errors, sql
@@ -12,14 +11,10 @@ from wepeople_projections.errors import ProjectionError
 from wepeople_projections.naming import split_version
 from wepeople_projections.postgres.about import read_about, schemas
 from wepeople_projections.postgres.quoting import quoted
+from wepeople_projections.postgres.served import own_views, remember_own, taken_names
 
 LOCK_ATTEMPTS = 10
 
-_VIEWS = """
-SELECT c.relname
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relkind = 'v'
-"""
 _TABLE_COMMENTS = """
 SELECT a.attname, d.description
 FROM pg_class t
@@ -51,35 +46,39 @@ async def serve(connection: AsyncConnection[Any], name: str, schema: str) -> Non
 async def point_views(connection: AsyncConnection[Any], name: str, schema: str) -> None:
     """Let the views of a projection show the tables in `schema`, once the caller's transaction is committed.
 
-    `ProjectionError` when views of somebody else stand on one that cannot be kept; `errors.LockNotAvailable`, if there
-    is a `lock_timeout`, when readers hold the views.
+    What somebody else has made in the readers' schema stays. `ProjectionError` when it has the name of a view that is
+    to be made, or stands on one that cannot be kept; `errors.LockNotAvailable`, if there is a `lock_timeout`, when
+    readers hold the views.
     """
     views = (await read_about(connection, schema)).views
     await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(name)}")
     await connection.execute(f"GRANT USAGE ON SCHEMA {quoted(name)} TO wepeople_operator, wepeople_reader")
-    there = await _views(connection, name)
+    if taken := await taken_names(connection, name, views):
+        raise ProjectionError(
+            f"{name}.{taken[0]} was made by somebody else, and {schema} has a view of that name. Rename it, or drop "
+            "it, and run this again"
+        )
+    there = await own_views(connection, name)
     await _lock(connection, name, there)
     for gone in there - views.keys():
         await _drop(connection, name, gone)
     for view, select in views.items():
         await _point(connection, name, view, select.replace("{schema}", quoted(schema)))
         await _comment(connection, name, view, schema)
+    await remember_own(connection, name, views)
 
 
 async def drop_views(connection: AsyncConnection[Any], name: str) -> None:
-    """Take a projection away from its readers: the views, and their schema unless something else is in it, or it is
-    somebody else's.
+    """Take a projection away from its readers: its views, and their schema unless something else is in it, or it is
+    somebody else's. `ProjectionError` when views of somebody else stand on one.
     """
-    for view in await _views(connection, name):
+    for view in await own_views(connection, name):
         await _drop(connection, name, view)
-    with suppress(errors.DependentObjectsStillExist, errors.InsufficientPrivilege):
+    try:
         async with connection.transaction():
             await connection.execute(f"DROP SCHEMA IF EXISTS {quoted(name)}")
-
-
-async def _views(connection: AsyncConnection[Any], name: str) -> set[str]:
-    cursor = await connection.execute(_VIEWS, [name])
-    return {view for (view,) in await cursor.fetchall()}
+    except (errors.DependentObjectsStillExist, errors.InsufficientPrivilege):
+        await remember_own(connection, name, ())
 
 
 async def _lock(connection: AsyncConnection[Any], name: str, views: Collection[str]) -> None:

@@ -1,0 +1,81 @@
+"""`python -m deploy.kubernetes.render`: what `kubectl apply -k` would send, written to `rendered/`, one file for each step.
+
+Needs kustomize, kubectl, or Go to build kustomize with. The files are there to be read in a review and to be checked by
+tests that have none of these; their first line says from which sources they were made, and of what they consist.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RENDERED = HERE / "rendered"
+OVERLAYS = ("dev", "production")
+STEPS = ("foundation", "provision", "services", "after-rollout")
+"""In the order in which they are applied."""
+
+KUSTOMIZE_MODULE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"
+_SOURCES = ("base", "components", "overlays")
+_TITLE = "# Made by `make manifests`; change the sources instead. "
+
+
+def sources_digest() -> str:
+    """A hash of every file from which the manifests are made."""
+    found = hashlib.sha256()
+    for path in sorted(p for folder in _SOURCES for p in (HERE / folder).rglob("*") if p.is_file()):
+        found.update(f"{path.relative_to(HERE)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return found.hexdigest()
+
+
+def rendered_files() -> Iterator[tuple[str, str, Path]]:
+    """Overlay, step and file, in order."""
+    for overlay in OVERLAYS:
+        for step in STEPS:
+            yield overlay, step, RENDERED / f"{overlay}-{step}.yaml"
+
+
+def heading(body: str) -> str:
+    """The first line of a rendered file with this body."""
+    return f"{_TITLE}sources {sources_digest()} body {hashlib.sha256(body.encode()).hexdigest()}"
+
+
+def is_current(text: str) -> bool:
+    """Whether a rendered file is of today's sources, and nobody changed it by hand."""
+    title, _, body = text.partition("\n")
+    return title == heading(body)
+
+
+def kustomize() -> list[str]:
+    """The command that renders a folder; `SystemExit` when none can be had."""
+    beside_python = Path(sys.executable).parent / "kustomize"
+    if beside_python.exists():
+        return [str(beside_python), "build"]
+    if shutil.which("kustomize"):
+        return ["kustomize", "build"]
+    if shutil.which("kubectl"):
+        return ["kubectl", "kustomize"]
+    if shutil.which("go"):
+        print(f"Building {KUSTOMIZE_MODULE} with Go (a minute, once) ...", file=sys.stderr)
+        environment = os.environ | {"GOBIN": str(beside_python.parent)}
+        subprocess.run(["go", "install", KUSTOMIZE_MODULE], env=environment, check=True)
+        return [str(beside_python), "build"]
+    raise SystemExit("Rendering needs kustomize, kubectl or Go, and none of them is here. Install kubectl 1.31 or newer.")
+
+
+def main() -> None:
+    """Write all files."""
+    command = kustomize()
+    RENDERED.mkdir(exist_ok=True)
+    for overlay, step, path in rendered_files():
+        folder = HERE / "overlays" / overlay / step
+        body = subprocess.run([*command, str(folder)], check=True, capture_output=True, text=True).stdout
+        path.write_text(f"{heading(body)}\n{body}")
+        print(path.relative_to(HERE.parent.parent))
+
+
+if __name__ == "__main__":
+    main()

@@ -20,9 +20,11 @@ from wepeople_auth.keys.matching import Matching
 from wepeople_auth.keys.revocation import Revocations
 from wepeople_auth.keys.states import KeyStates
 from wepeople_auth.keys.store import KeyStore
+from wepeople_auth.metrics import BCRYPT_WAITING, OUTBOX_FACTS
 from wepeople_auth.settings import AuthSettings
 from wepeople_chassis.broker import BROKER_DOWN, serve_ready, wait_for_stop_signal
-from wepeople_chassis.postgres import Pool, make_pool
+from wepeople_chassis.ops import Ops, nats_answers, start_ops, stream_answers
+from wepeople_chassis.postgres import Pool, database_answers, make_pool
 from wepeople_chassis.rpc_server import make_broker
 from wepeople_chassis.tasks import end
 
@@ -37,16 +39,19 @@ async def serve(settings: AuthSettings) -> None:
     except ProgrammingError:
         # What is wrong with it is not said in libpq's words: they repeat it, and it has the password.
         raise SystemExit("WEPEOPLE_POSTGRES_DSN is not a Postgres address that libpq understands.") from None
-    working = asyncio.create_task(_work(settings))
+    ops = await start_ops("auth", settings)
+    working = asyncio.create_task(_work(settings, ops))
     stopping = asyncio.create_task(wait_for_stop_signal())
     await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+    ops.ends()
     await end([stopping, working])
+    await ops.stop()
     with suppress(asyncio.CancelledError):
         working.result()
         raise SystemExit("The connection to NATS was closed for good; see the log above. Start auth again.")
 
 
-async def _work(settings: AuthSettings) -> None:
+async def _work(settings: AuthSettings, ops: Ops) -> None:
     """Wait for NATS and Postgres, then answer until cancelled; returns when NATS closes the connection for good."""
     states = KeyStates()
 
@@ -60,8 +65,12 @@ async def _work(settings: AuthSettings) -> None:
     try:
         connection = await broker.connect()
         await pool.open()
+        ops.check("nats", nats_answers(connection))
+        ops.check("jetstream", stream_answers(connection))
+        ops.check("postgres", database_answers(pool))
         await wait_for_schema(pool)
-        await _answer(broker, connection, pool, hashing, states)
+        BCRYPT_WAITING.set_function(lambda: hashing.waiting)
+        await _answer(broker, connection, pool, hashing=hashing, states=states, ops=ops)
     finally:
         with suppress(*BROKER_DOWN):
             async with asyncio.timeout(_STOP_SECONDS):
@@ -70,7 +79,9 @@ async def _work(settings: AuthSettings) -> None:
         hashing.close()
 
 
-async def _answer(broker: NatsBroker, connection: Client, pool: Pool, hashing: Hashing, states: KeyStates) -> None:
+async def _answer(
+    broker: NatsBroker, connection: Client, pool: Pool, *, hashing: Hashing, states: KeyStates, ops: Ops
+) -> None:
     """Serve every subject of auth's, and send its facts."""
     store = KeyStore(pool)
     revocations = Revocations(connection, states)
@@ -82,6 +93,8 @@ async def _answer(broker: NatsBroker, connection: Client, pool: Pool, hashing: H
     serve_directory_commands(broker, DirectoryCommands(pool, outbox))
     await broker.start()
     await serve_ready(connection, "auth")
+    ops.measure(outbox.measure, OUTBOX_FACTS)
+    ops.works()
     try:
         await _send_facts_until_closed(outbox, connection)
     finally:

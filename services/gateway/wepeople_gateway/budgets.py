@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from nats.aio.client import Client
 
 from wepeople_chassis.broker import BROKER_DOWN
-from wepeople_chassis.logging import get_logger
+from wepeople_chassis.logging import get_logger, request_in_hand
 from wepeople_chassis.rpc import Refused, Unavailable, call
 from wepeople_contracts.auth import Principal
 from wepeople_contracts.quota import Granted, RateLimited, Release, Reserve, Seen, Verdict, Window
@@ -72,6 +72,7 @@ class Budgets:
             key_limit=principal.key_requests_per_second,
             org_limit=principal.org_requests_per_second,
             month_limit=principal.max_events_per_month,
+            request_id=request_in_hand(),
         )
         verdict = await self._ask(request)
         if len(self._windows) >= _MAX_WINDOWS:

@@ -11,7 +11,7 @@ from aiohttp import web
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from wepeople_chassis.logging import about_org, get_logger
+from wepeople_chassis.logging import about_org, get_logger, request_in_hand
 from wepeople_chassis.rpc import Refused, Unavailable, call
 from wepeople_contracts.auth import Authenticate, KeyRevoked, Principal
 from wepeople_contracts.ids import key_public_id
@@ -98,8 +98,9 @@ class Principals:
     async def _ask(self, digest: bytes, token: str) -> Principal:
         while True:
             revocations, asked_at = self._revocations, self._clock()
+            question = Authenticate(token=token, request_id=request_in_hand())
             with ask_auth_seconds.time():
-                principal = await call(self._connection, AUTHENTICATE, Authenticate(token=token), Principal)
+                principal = await call(self._connection, AUTHENTICATE, question, Principal)
             if revocations == self._revocations:
                 break
         self._entries[digest] = _Entry(principal, asked_at - principal.age_seconds)

@@ -15,7 +15,8 @@ from psycopg import OperationalError
 
 from wepeople_chassis.broker import BROKER_DOWN, close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
-from wepeople_chassis.postgres import Pool, make_pool
+from wepeople_chassis.ops import Ops, nats_answers, start_ops, stream_answers
+from wepeople_chassis.postgres import Pool, database_answers, make_pool
 from wepeople_chassis.rpc_server import make_broker
 from wepeople_chassis.stream import StreamError, check_position, stream_state
 from wepeople_chassis.tasks import end
@@ -23,6 +24,7 @@ from wepeople_quota.bucket import Bucket
 from wepeople_quota.fold import Fold
 from wepeople_quota.lease import Lease
 from wepeople_quota.ledger import Ledger
+from wepeople_quota.metrics import EPOCH, LAG_MESSAGES, OWNER, RESERVATIONS, UNSAVED_MESSAGES
 from wepeople_quota.owner import Owner
 from wepeople_quota.ownership import Ownership
 from wepeople_quota.saving import Saving
@@ -44,12 +46,15 @@ T = TypeVar("T")
 async def serve(settings: QuotaSettings) -> None:
     """Run until a stop signal; `StreamError`, `Fenced` or `DatabaseWentBack` when it must not go on."""
     configure_logging("quota", settings.log_level)
-    working = asyncio.create_task(_connect_and_work(settings))
+    ops = await start_ops("quota", settings)
+    working = asyncio.create_task(_connect_and_work(settings, ops))
     stopping = asyncio.create_task(wait_for_stop_signal())
     await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     working.cancel()
+    ops.ends()
     await asyncio.wait((working,), timeout=_STOP_SECONDS)
+    await ops.stop()
     if not working.done():
         # psycopg waits for a Postgres that hangs even when it is cancelled. Nothing is lost: the stream has it.
         log.warning("stopped_without_saving")
@@ -58,21 +63,24 @@ async def serve(settings: QuotaSettings) -> None:
         working.result()
 
 
-async def _connect_and_work(settings: QuotaSettings) -> None:
+async def _connect_and_work(settings: QuotaSettings, ops: Ops) -> None:
     pool = make_pool(settings.postgres_dsn.get_secret_value(), "quota", max_size=2)
     try:
         await pool.open()
         # The stream has a connection of its own: its megabytes must not stand in the way of verdicts.
         connection = await connect(settings.nats, "quota-stream")
         try:
-            await _work(settings, pool, connection)
+            ops.check("nats", nats_answers(connection))
+            ops.check("jetstream", stream_answers(connection))
+            ops.check("postgres", database_answers(pool))
+            await _work(settings, pool, connection, ops)
         finally:
             await close(connection)
     finally:
         await pool.close(_DRAIN_SECONDS)
 
 
-async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None:
+async def _work(settings: QuotaSettings, pool: Pool, connection: Client, ops: Ops) -> None:
     store = Store(pool)
     saved = await _patiently(store.load)
     stream = await _patiently(lambda: stream_state(connection))
@@ -93,6 +101,7 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None
     desk = Desk(broker, Owner(ledger, windows), lease)
     ownership = Ownership(rpc, lease, fold, ledger, desk)
     saving = Saving(store, ledger.count, lease, stream.created)
+    _let_see(ops, lease, ledger, connection)
 
     async def answer() -> None:
         await fold.reach(stream.last_sequence)
@@ -105,7 +114,7 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None
         for part in (
             fold.follow(),
             answer(),
-            _say_ready(rpc, lease),
+            _say_ready(rpc, lease, ops),
             saving.keep(settings.save_seconds),
             _sweep(windows),
         )
@@ -121,10 +130,25 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client) -> None
         await _stop(broker)
 
 
-async def _say_ready(connection: Client, lease: Lease) -> None:
+def _let_see(ops: Ops, lease: Lease, ledger: Ledger, connection: Client) -> None:
+    """What the ops server looks at."""
+    OWNER.set_function(lambda: lease.epoch() is not None)
+    EPOCH.set_function(lambda: lease.epoch() or 0)
+    RESERVATIONS.set_function(lambda: ledger.reservations)
+    UNSAVED_MESSAGES.set_function(lambda: ledger.position.sequence - ledger.count.saved_sequence)
+
+    async def measure_lag() -> None:
+        end = (await stream_state(connection)).last_sequence
+        LAG_MESSAGES.set(max(end - ledger.position.sequence, 0))
+
+    ops.measure(measure_lag, LAG_MESSAGES)
+
+
+async def _say_ready(connection: Client, lease: Lease, ops: Ops) -> None:
     """A standby is ready too, if the owner lives."""
     await lease.somebody_answers.wait()
     await serve_ready(connection, "quota")
+    ops.works()
 
 
 async def _first_failure(tasks: list[asyncio.Task[None]]) -> None:

@@ -100,6 +100,11 @@ class Ledger:
         return self.count.total(org_id, period), self._reservations.units(org_id, period)
 
     @property
+    def reservations(self) -> int:
+        """How many message ids hold something."""
+        return len(self._reservations)
+
+    @property
     def has_reservations(self) -> bool:
         """Whether any request is in flight."""
         return bool(self._reservations)

@@ -13,11 +13,14 @@ from typing import NamedTuple
 from faststream.nats import NatsBroker, NatsMessage
 from nats.aio.msg import Msg
 
+from wepeople_chassis.logging import about_request
 from wepeople_chassis.rpc_server import error_reply
-from wepeople_contracts.quota import Release, Reserve, Usage, UsageQuery, Verdict
+from wepeople_chassis.tracing import served
+from wepeople_contracts.quota import RateLimited, Release, Reserve, Seen, Usage, UsageQuery, Verdict
 from wepeople_contracts.reply import Reply
 from wepeople_contracts.subjects import RELEASE, RESERVE_ALL, USAGE
 from wepeople_quota.lease import Lease
+from wepeople_quota.metrics import granted, limited, month_full, seen
 from wepeople_quota.owner import Now, Owner
 
 _VerdictReply = Reply[Verdict]
@@ -98,8 +101,10 @@ class Desk:
         if not self._is_open:
             self._kept.append(_Kept(self._clock(), message, make_reply))
         elif epoch is not None:
+            with served("quota", message.headers):
+                reply = make_reply(self._owner, message.data, epoch)
             # Without FastStream's own reply, whose headers cost us a sixth and the gateway their parsing.
-            await message.respond(make_reply(self._owner, message.data, epoch))
+            await message.respond(reply)
             if self._answered is not None:
                 self._answered.append(message.reply)
 
@@ -109,11 +114,27 @@ class Desk:
 
 def verdict_reply(owner: Owner, body: bytes, epoch: int) -> bytes:
     """The reply to one request to reserve, whatever is wrong with it."""
+    about_request(None)
     try:
-        verdict = owner.decide(Reserve.model_validate_json(body), now(), epoch)
+        request = Reserve.model_validate_json(body)
+        about_request(request.request_id, request.org_id)
+        verdict = owner.decide(request, now(), epoch)
+        _count(verdict, request)
     except Exception as error:
         return error_reply(error).model_dump_json().encode()
     return _VerdictReply(ok=verdict).model_dump_json().encode()
+
+
+def _count(verdict: Verdict, request: Reserve) -> None:
+    given = verdict.verdict
+    if isinstance(given, RateLimited):
+        limited[given.scope].inc()
+    elif isinstance(given, Seen):
+        seen.inc()
+    elif request.message_id and given.units + len(given.known_event_ids) < request.units + len(request.event_ids):
+        month_full.inc()
+    else:
+        granted.inc()
 
 
 def usage_reply(owner: Owner, body: bytes, _: int) -> bytes:

@@ -43,6 +43,12 @@ def about_org(org_id: str) -> None:
         about["org_id"] = org_id
 
 
+def request_in_hand() -> str | None:
+    """The id of the request that lines are of here."""
+    about = _about.get()
+    return None if about is None else about["request_id"]
+
+
 def without_secrets(text: str) -> str:
     """The text with keys, passwords and seeds blotted out, the public part of a whole key too."""
     for pattern, instead in _SECRETS:

@@ -1,9 +1,10 @@
 """Pools of Postgres connections, made in one way by every service."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import Any
 
+import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
@@ -12,6 +13,8 @@ Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
 
 IDLE_SECONDS = 60.0
 """So long a connection is kept that nobody needs: the server has few for all of us."""
+
+_ASK_SECONDS = 1.5
 
 _NOTICE_A_LOST_MACHINE = {
     "keepalives_idle": 10,
@@ -41,6 +44,20 @@ def make_pool(dsn: str, service: str, *, min_size: int = 1, max_size: int = 4) -
         check=AsyncConnectionPool.check_connection,
         kwargs={"application_name": f"wepeople-{service}", "connect_timeout": 2, **_NOTICE_A_LOST_MACHINE},
     )
+
+
+def database_answers(pool: Pool) -> Callable[[], Awaitable[str | None]]:
+    """Whether Postgres answers on a connection of the pool; what is wrong in words without its address."""
+
+    async def ask() -> str | None:
+        try:
+            async with pool.connection(timeout=_ASK_SECONDS) as connection:
+                await connection.execute("SELECT")
+        except psycopg.Error as error:
+            return f"does not answer ({type(error).__name__})"
+        return None
+
+    return ask
 
 
 async def act_for_org(connection: AsyncConnection[Any], org_id: str) -> None:

@@ -4,9 +4,10 @@ from wepeople_contracts.reply import Message
 
 
 class Authenticate(Message):
-    """Asks who holds a bearer key."""
+    """Asks who holds a bearer key. `request_id` is for the log alone: whose question it was that others may share."""
 
     token: str
+    request_id: str | None = None
 
 
 class Principal(Message):

@@ -14,6 +14,7 @@ class Reserve(Message):
 
     `message_id` is the reservation's id: the same id never reserves twice. None where nothing can be stored (ping).
     `units` counts rows without an id of their sender's; `event_ids` are those of the others, each once.
+    `request_id` is for the log alone.
     """
 
     org_id: str
@@ -24,6 +25,7 @@ class Reserve(Message):
     key_limit: int = Field(ge=1)
     org_limit: int = Field(ge=1)
     month_limit: int | None
+    request_id: str | None = None
 
 
 class Window(Message):

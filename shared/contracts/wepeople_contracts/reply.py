@@ -13,7 +13,7 @@ T = TypeVar("T", bound=BaseModel)
 class Message(BaseModel):
     """Base of every message: immutable, and deaf to fields of newer releases."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
 
 class RpcError(Message):

@@ -11,10 +11,12 @@ from nats.aio.client import Client
 
 from wepeople_auth.database import Connection, load_queries, transaction
 from wepeople_auth.directory.facts import OutboxFact
+from wepeople_auth.metrics import OUTBOX_FACTS
 from wepeople_auth.refusals import DatabaseAway, unavailable
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
-from wepeople_chassis.postgres import Pool
+from wepeople_chassis.metrics import UNKNOWN
+from wepeople_chassis.postgres import Pool, act_across_orgs
 from wepeople_chassis.stream import StreamError, stream_state
 from wepeople_contracts.envelope import MSG_ID_HEADER
 from wepeople_contracts.subjects import STREAM
@@ -78,6 +80,13 @@ class Outbox:
                 away = True
             await asyncio.sleep(POLL_SECONDS)
 
+    async def measure(self) -> None:
+        """How many facts wait; `DatabaseAway` when nobody can tell."""
+        async with transaction(self._pool, wait_seconds=1.0) as connection:
+            await act_across_orgs(connection, "outbox")
+            row = await (await connection.execute(_QUERIES["count"])).fetchone()
+        OUTBOX_FACTS.set(row[0] if row else UNKNOWN)
+
     async def _send_through(self, fact: OutboxFact) -> int:
         sent = await self._drain()
         # Sent by another task or process, it has its sequence already: a duplicate is told the original's.
@@ -95,6 +104,7 @@ class Outbox:
     async def _send_first(self) -> tuple[str, int] | None:
         """Send the oldest fact and delete it; its row's lock keeps other processes from overtaking."""
         async with transaction(self._pool) as connection:
+            await act_across_orgs(connection, "outbox")
             row = await (await connection.execute(_QUERIES["first"])).fetchone()
             if row is None:
                 return None

@@ -1,14 +1,19 @@
 """Where keys are asked for over NATS."""
 
 import asyncio
+from collections.abc import Mapping
 
 from faststream.nats import NatsBroker
 
 from wepeople_auth.keys.authenticator import Authenticator
 from wepeople_auth.keys.commands import KeyCommands
 from wepeople_auth.keys.revocation import Revocations
+from wepeople_auth.metrics import checked, count_refusal, invalid_key, remembered
 from wepeople_auth.refusals import unavailable
+from wepeople_chassis.logging import about_request
+from wepeople_chassis.rpc import Refused
 from wepeople_chassis.rpc_server import error_reply
+from wepeople_chassis.tracing import is_tracing, served
 from wepeople_contracts.auth import Authenticate, KeyRevoked, Principal
 from wepeople_contracts.operators import CreateKey, Key, KeyList, ListKeys, NewKey, RevokeKey
 from wepeople_contracts.reply import Reply
@@ -48,27 +53,41 @@ class AuthenticationHandlers:
             await asyncio.wait(self._slow, timeout=timeout_seconds)
 
     async def _authenticate(self, request: Authenticate) -> Reply[Principal] | None:
-        principal = self._authenticator.recall(request.token)
+        try:
+            principal = self._authenticator.recall(request.token)
+        except Refused:
+            invalid_key.inc()
+            raise
         if principal is not None:
+            remembered.inc()
+            if is_tracing():
+                with served("recall", self._broker.context.get_local("message").headers):
+                    pass
             return Reply[Principal](ok=principal)
         if len(self._slow) >= SLOW_ANSWERS:
+            count_refusal("unavailable")
             raise unavailable("Auth has too many keys to check at once. Try again in a second.")
         # From the context: as a parameter, the message makes FastStream four times slower.
         message = self._broker.context.get_local("message")
         if not message.reply_to:
             return None
-        task = asyncio.create_task(self._answer_slowly(request.token, message.reply_to))
+        task = asyncio.create_task(self._answer_slowly(request, message.reply_to, message.headers))
         self._slow.add(task)
         task.add_done_callback(self._slow.discard)
         # Without a place to reply to, FastStream does not reply None.
         message.reply_to = ""
         return None
 
-    async def _answer_slowly(self, token: str, reply_to: str) -> None:
+    async def _answer_slowly(self, request: Authenticate, reply_to: str, headers: Mapping[str, str]) -> None:
+        about_request(request.request_id)
         try:
-            reply = Reply[Principal](ok=await self._authenticator.authenticate(token))
+            with served("authenticate", headers):
+                reply = Reply[Principal](ok=await self._authenticator.authenticate(request.token))
+            checked.inc()
         except Exception as error:
             reply = error_reply(error)
+            if reply.error is not None:
+                count_refusal(reply.error.code)
         await self._broker.publish(reply, reply_to)
 
     async def _key_revoked(self, fact: KeyRevoked) -> None:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import bcrypt
 
+from wepeople_auth.metrics import BCRYPT_SECONDS
 from wepeople_auth.refusals import unavailable
 
 T = TypeVar("T")
@@ -18,7 +19,13 @@ class Hashing:
     def __init__(self, *, cost: int, workers: int, waiting: int) -> None:
         self._cost = cost
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="bcrypt")
-        self._places = workers + waiting
+        self._workers = workers
+        self._all = self._places = workers + waiting
+
+    @property
+    def waiting(self) -> int:
+        """How many computations wait for a thread."""
+        return max(0, self._all - self._places - self._workers)
 
     async def hash(self, token: str) -> str:
         """A salted hash of the token."""
@@ -32,7 +39,7 @@ class Hashing:
         if self._places == 0:
             raise unavailable("Auth is busy checking other keys. Try again in a second.")
         self._places -= 1
-        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        future = asyncio.get_running_loop().run_in_executor(self._threads, BCRYPT_SECONDS.time()(work))
         future.add_done_callback(self._leave)
         return await future
 

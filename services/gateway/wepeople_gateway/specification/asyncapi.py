@@ -10,6 +10,7 @@ from msgspec import Struct
 from pydantic import BaseModel
 
 from wepeople_chassis.settings import ServiceSettings
+from wepeople_chassis.tracing import TRACEPARENT
 from wepeople_contracts.envelope import MSG_ID_HEADER
 from wepeople_contracts.reply import Reply
 from wepeople_contracts.subjects import NO_APP, PARTITIONS
@@ -38,7 +39,10 @@ _MSGPACK = "application/msgpack"
 _STREAM_HEADERS = {
     "type": "object",
     "required": [MSG_ID_HEADER],
-    "properties": {MSG_ID_HEADER: {"type": "string", "description": "The same id within ten minutes is stored once."}},
+    "properties": {
+        MSG_ID_HEADER: {"type": "string", "description": "The same id within ten minutes is stored once."},
+        TRACEPARENT: {"type": "string", "description": "W3C trace context of who published it, where that is traced."},
+    },
 }
 
 

@@ -9,7 +9,8 @@ from nats.aio.client import Client
 
 from wepeople_chassis.broker import BROKER_DOWN, close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
-from wepeople_chassis.postgres import Pool, make_pool
+from wepeople_chassis.ops import Ops, nats_answers, start_ops, stream_answers
+from wepeople_chassis.postgres import Pool, database_answers, make_pool
 from wepeople_chassis.settings import load_settings
 from wepeople_chassis.stream import StreamError
 from wepeople_chassis.tasks import run_together
@@ -20,6 +21,7 @@ from wepeople_projections.running.options import RunOptions
 from wepeople_projector.announcing import Announcer
 from wepeople_projector.answering import RequestDesk
 from wepeople_projector.founding import found
+from wepeople_projector.measuring import Counting, Measuring
 from wepeople_projector.settings import ProjectorSettings
 
 log = get_logger(__name__)
@@ -39,33 +41,41 @@ async def run() -> None:
     """Run until SIGTERM; `SystemExit` with one plain line when it cannot go on."""
     settings = load_settings(ProjectorSettings)
     configure_logging(SERVICE, settings.log_level)
+    ops = await start_ops(SERVICE, settings)
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
     try:
-        await run_together(asyncio.create_task(wait_for_stop_signal()), asyncio.create_task(project(settings)))
+        await run_together(asyncio.create_task(wait_for_stop_signal()), asyncio.create_task(project(settings, ops)))
     except (StreamError, ProjectionError, psycopg.Error, *BROKER_DOWN) as error:
         raise SystemExit(f"The projector cannot go on: {error}") from error
+    finally:
+        await ops.stop()
     log.info("stopped")
 
 
-async def project(settings: ProjectorSettings) -> None:
+async def project(settings: ProjectorSettings, ops: Ops) -> None:
     """Keep this version's read models up to date; raises what makes that impossible."""
     async with AsyncExitStack() as stack:
         pool, stream = await _connect(stack, settings, f"wepeople-{SERVICE}", POOL_CONNECTIONS)
+        ops.check("nats", nats_answers(stream))
         live = load_source(built_in_sources()[PROJECTION])
         await found(pool, live)
-        announcer = Announcer(stream, lambda: engine.serving)
-        engine = Engine(live.definition, live.definition.schema, stream, pool, RunOptions(gives_way=False), announcer)
-        await run_together(asyncio.create_task(engine.run()), asyncio.create_task(_answer(settings, engine)))
+        observer = Counting(Announcer(stream, lambda: engine.serving))
+        engine = Engine(live.definition, live.definition.schema, stream, pool, RunOptions(gives_way=False), observer)
+        answering = _answer(settings, engine, live.definition.schema, ops)
+        await run_together(asyncio.create_task(engine.run()), asyncio.create_task(answering))
 
 
-async def _answer(settings: ProjectorSettings, engine: Engine) -> None:
+async def _answer(settings: ProjectorSettings, engine: Engine, schema: str, ops: Ops) -> None:
     """Say that it can work once the engine has begun, and answer questions while this version serves: by connections of
     their own, on which no batch is in the way.
     """
     await engine.started.wait()
     async with AsyncExitStack() as stack:
         pool, connection = await _connect(stack, settings, f"wepeople-{SERVICE}-answers", ANSWERING_CONNECTIONS)
+        ops.check("jetstream", stream_answers(connection))
+        ops.check("postgres", database_answers(pool))
+        Measuring(connection, pool, schema).offer(ops, settings.ready_lag_seconds)
         desk = RequestDesk(connection, pool)
         stack.push_async_callback(desk.close)
         ready = False
@@ -73,6 +83,7 @@ async def _answer(settings: ProjectorSettings, engine: Engine) -> None:
             await (desk.open() if engine.serving else desk.hush())
             if not ready:
                 await serve_ready(connection, SERVICE)
+                ops.works()
                 ready = True
             await asyncio.sleep(SERVING_POLL_SECONDS)
 

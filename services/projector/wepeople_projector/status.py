@@ -15,8 +15,7 @@ from wepeople_chassis.rpc import Refused, Unavailable, call
 from wepeople_chassis.stream import stream_state
 from wepeople_contracts.quota import Usage, UsageQuery
 from wepeople_contracts.subjects import USAGE
-from wepeople_projections.backlog import count_messages, oldest_age_seconds, stretches
-from wepeople_projections.selection import Selection
+from wepeople_projections.backlog import backlog_of
 from wepeople_projector.reading import Row, connect, postgres_address, rows
 
 SERVICES = ("gateway", "auth", "quota", "projector")
@@ -84,7 +83,8 @@ async def collect_status(operator: Operator, connection: Client) -> Status:
         reason = str(error).strip().splitlines()[0]
         notes.append(f"Postgres does not answer at {postgres_address(operator)}: {reason}")
     else:
-        lag_messages, lag_seconds = await _lag(connection, checkpoints, state.last_sequence)
+        positions = {row["partition"]: row["sequence"] for row in checkpoints}
+        lag_messages, lag_seconds = await backlog_of(connection, positions, state.last_sequence)
         projections.append(
             ProjectionStatus(
                 projection=about["projection"],
@@ -106,16 +106,6 @@ async def collect_status(operator: Operator, connection: Client) -> Status:
         services=[ServiceStatus(service=s, ready=ready) for s, ready in zip(SERVICES, services, strict=True)],
         notes=notes,
     )
-
-
-async def _lag(connection: Client, checkpoints: list[Row], end: int) -> tuple[int, float]:
-    """Messages not applied yet, and the age in seconds of the oldest of them."""
-    positions = {row["partition"]: row["sequence"] for row in checkpoints if row["sequence"] < end}
-    left = stretches(positions, Selection())
-    counts = await count_messages(connection, left)
-    behind = [stretch for stretch in left if counts[stretch.partition]]
-    ages = await asyncio.gather(*(oldest_age_seconds(connection, stretch) for stretch in behind))
-    return sum(counts.values()), round(max(ages, default=0.0), 3)
 
 
 async def _usage(connection: Client, org: Row) -> OrgUsage:

@@ -34,7 +34,7 @@ class StreamError(Exception):
 @dataclass(frozen=True, slots=True)
 class StreamState:
     """What the stream holds now; `created` is its identity: a stream made anew has another. For so long as
-    `duplicate_window_seconds` the same message id is the same message.
+    `duplicate_window_seconds` the same message id is the same message. Past `limit_bytes` nothing more is stored.
     """
 
     created: str
@@ -43,6 +43,7 @@ class StreamState:
     messages: int
     size_bytes: int
     duplicate_window_seconds: float
+    limit_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,7 @@ async def stream_state(connection: Client) -> StreamState:
         messages=state["messages"],
         size_bytes=state["bytes"],
         duplicate_window_seconds=reply["config"]["duplicate_window"] / 1_000_000_000,
+        limit_bytes=limit if (limit := reply["config"].get("max_bytes", -1)) > 0 else None,
     )
 
 

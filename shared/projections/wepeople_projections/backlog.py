@@ -36,6 +36,15 @@ def stretches(
     ]
 
 
+async def backlog_of(connection: Client, positions: Mapping[int, int], end: int) -> tuple[int, float]:
+    """Of a projection of everything: messages up to `end` not applied yet, and the age in seconds of the oldest."""
+    left = stretches({p: sequence for p, sequence in positions.items() if sequence < end}, Selection())
+    counts = await count_messages(connection, left)
+    behind = [stretch for stretch in left if counts[stretch.partition]]
+    ages = await asyncio.gather(*(oldest_age_seconds(connection, stretch) for stretch in behind))
+    return sum(counts.values()), round(max(ages, default=0.0), 3)
+
+
 async def count_messages(connection: Client, asked: Sequence[Stretch]) -> dict[int, int]:
     """How many messages each stretch has, by partition; `StreamError` when there is no stream."""
     counts = await asyncio.gather(*(_count(connection, stretch) for stretch in asked))

@@ -17,6 +17,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
 from tests.support.fresh import Fresh
+from tests.support.nats_users import nats_as, nats_environment
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.errors import ProvisionError
@@ -48,7 +49,7 @@ async def one(dsn: str, query: str) -> Any:
 
 
 async def test_a_second_run_changes_nothing(fresh: Fresh) -> None:
-    done = await provision(NatsAddress(fresh.nats_url), fresh.admin_dsn, fresh.passwords)
+    done = await provision(nats_as("provision", fresh.nats_url), fresh.admin_dsn, fresh.passwords)
     assert "stream INGEST: as it should be" in done
     assert "schemas: nothing new" in done
 
@@ -156,7 +157,7 @@ def test_the_command_says_what_it_did(fresh: Fresh, tmp_path: Path) -> None:
         [Path(sys.executable).with_name("wepeople"), "provision"],
         env=os.environ
         | {
-            "WEPEOPLE_NATS_URL": fresh.nats_url,
+            **nats_environment("provision", fresh.nats_url),
             "WEPEOPLE_ADMIN_DSN": fresh.admin_dsn,
             "WEPEOPLE_ROLE_PASSWORDS_FILE": str(passwords),
         },

@@ -1,24 +1,34 @@
-"""Everything in its order, by one provisioner at a time."""
+"""Everything in its order, by one provisioner at a time; or what that would be."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
+from nats.aio.client import Client
 from psycopg import AsyncConnection, OperationalError
 from psycopg.errors import LockNotAvailable
 
 from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
+from wepeople_provision.change import Change
 from wepeople_provision.errors import ProvisionError
+from wepeople_provision.grants import grant_on_database, plan_grants
 from wepeople_provision.migrations import SchemaFile, installed_files
-from wepeople_provision.roles import grant_on_database, provision_roles
-from wepeople_provision.schemas import PATIENCE, Patience, provision_schemas
-from wepeople_provision.stream import provision_streams
+from wepeople_provision.roles import plan_roles, provision_roles
+from wepeople_provision.schemas import PATIENCE, Patience, plan_schemas, provision_schemas
+from wepeople_provision.stream import plan_streams, provision_streams
+from wepeople_provision.stream_plan import NO_WISHES, Wishes
 
 ADVISORY_LOCK = 0x77657065  # "wepe"
 NATS_SECONDS = 30.0
 
 
 async def provision(
-    nats: NatsAddress, admin_dsn: str, passwords: Mapping[str, str], *, after_rollout: bool = False
+    nats: NatsAddress,
+    admin_dsn: str,
+    passwords: Mapping[str, str],
+    *,
+    after_rollout: bool = False,
+    wishes: Wishes = NO_WISHES,
 ) -> list[str]:
     """Make stream, roles and schemas right, and return what was done, in words; nothing to do is no error.
 
@@ -27,7 +37,26 @@ async def provision(
     left. `ProvisionError` when something stands in the way.
     """
     done = await provision_database(admin_dsn, passwords, installed_files(), after_rollout=after_rollout)
-    return done + await provision_nats(nats)
+    async with _nats(nats) as connection:
+        return done + await provision_streams(connection, wishes)
+
+
+async def plan(
+    nats: NatsAddress,
+    admin_dsn: str,
+    passwords: Mapping[str, str],
+    *,
+    after_rollout: bool = False,
+    wishes: Wishes = NO_WISHES,
+) -> list[Change]:
+    """What `provision` would change, of both servers; nothing is, and nobody waits for it."""
+    async with _database(admin_dsn) as connection:
+        await connection.execute("SET default_transaction_read_only = on")
+        changes = await plan_roles(connection, passwords)
+        changes += await plan_grants(connection)
+        changes += await plan_schemas(connection, installed_files(), after_rollout=after_rollout)
+    async with _nats(nats) as broker:
+        return changes + await plan_streams(broker, wishes)
 
 
 async def provision_database(
@@ -39,12 +68,20 @@ async def provision_database(
     patience: Patience = PATIENCE,
 ) -> list[str]:
     """Roles, grants, and the schemas that the files make."""
+    async with _database(admin_dsn) as connection:
+        await _lock(connection, patience.turn_seconds)
+        done = await provision_roles(connection, passwords)
+        granted = [str(change) for change in await plan_grants(connection)]
+        await grant_on_database(connection)
+        schemas = await provision_schemas(connection, files, after_rollout=after_rollout, patience=patience)
+        return done + granted + schemas
+
+
+@asynccontextmanager
+async def _database(admin_dsn: str) -> AsyncIterator[AsyncConnection]:
     try:
         async with await AsyncConnection.connect(admin_dsn, autocommit=True, connect_timeout=10) as connection:
-            await _lock(connection, patience.turn_seconds)
-            done = await provision_roles(connection, passwords)
-            await grant_on_database(connection)
-            return done + await provision_schemas(connection, files, after_rollout=after_rollout, patience=patience)
+            yield connection
     except OperationalError as error:
         raise ProvisionError(f"Postgres does not answer as it should: {error}") from error
 
@@ -64,13 +101,14 @@ async def _lock(connection: AsyncConnection, turn_seconds: float) -> None:
         ) from error
 
 
-async def provision_nats(nats: NatsAddress) -> list[str]:
-    """The stream and the bucket; the server's own consistency needs no lock around it."""
+@asynccontextmanager
+async def _nats(nats: NatsAddress) -> AsyncIterator[Client]:
+    """The server's own consistency needs no lock around it."""
     try:
         async with asyncio.timeout(NATS_SECONDS):
             connection = await connect(nats, "wepeople-provision")
             try:
-                return await provision_streams(connection)
+                yield connection
             finally:
                 await connection.close()
     except TimeoutError as error:

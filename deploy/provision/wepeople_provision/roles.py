@@ -2,11 +2,14 @@
 who read one org only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from psycopg import AsyncConnection, sql
 
+from wepeople_provision.change import Change
 from wepeople_provision.errors import ProvisionError
+from wepeople_provision.scram import is_verifier_of
 
 PROJECTOR_ROLE = "wepeople_projector"
 SERVICE_ROLES = ("wepeople_auth", "wepeople_quota", PROJECTOR_ROLE)
@@ -19,27 +22,61 @@ LOGIN_ROLES = (*SERVICE_ROLES, ANALYST_ROLE, OPERATOR_ROLE)
 ANALYST_CONNECTIONS = 40
 """Of the server's 100 or more: however many projections run, the services find theirs."""
 
-LARGE_OBJECT_FUNCTIONS = ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)")
-"""By these, everybody who can log in may write to the disk unless it is taken from PUBLIC."""
+
+@dataclass(frozen=True, slots=True)
+class ExistingRole:
+    """A role as the server has it; `verifier` stands for its password."""
+
+    can_login: bool = True
+    verifier: str | None = None
+    connection_limit: int = -1
+
+
+async def plan_roles(connection: AsyncConnection, passwords: Mapping[str, str]) -> list[Change]:
+    """What `provision_roles` would change; nothing is. `ProvisionError` when a login role has no password."""
+    found = await connection.execute(
+        "SELECT rolname, rolcanlogin, rolpassword, rolconnlimit FROM pg_authid WHERE rolname = ANY (%s)",
+        [[*LOGIN_ROLES, READER_ROLE]],
+    )
+    return role_changes({role: ExistingRole(*values) for role, *values in await found.fetchall()}, passwords)
+
+
+def role_changes(existing: Mapping[str, ExistingRole], passwords: Mapping[str, str]) -> list[Change]:
+    """Decide from the roles that the server has; `ProvisionError` when a login role has no password."""
+    if missing := [role for role in LOGIN_ROLES if not passwords.get(role)]:
+        raise ProvisionError(f"There is no password for {', '.join(missing)}. Add it to the role passwords file.")
+    changes = []
+    for role in LOGIN_ROLES:
+        found = existing.get(role)
+        if found is None:
+            changes.append(Change("role", role, "create"))
+        elif not (found.can_login and is_verifier_of(found.verifier, passwords[role])):
+            changes.append(Change("role", role, "set", "password"))
+    if existing.get(ANALYST_ROLE, ExistingRole()).connection_limit != ANALYST_CONNECTIONS:
+        changes.append(Change("role", ANALYST_ROLE, "set", f"connection limit {ANALYST_CONNECTIONS}"))
+    if READER_ROLE not in existing:
+        changes.append(Change("role", READER_ROLE, "create"))
+    return changes
 
 
 async def provision_roles(connection: AsyncConnection, passwords: Mapping[str, str]) -> list[str]:
-    """Make the roles that are missing and set every login role's password; `ProvisionError` when one has none."""
-    if missing := [role for role in LOGIN_ROLES if not passwords.get(role)]:
-        raise ProvisionError(f"There is no password for {', '.join(missing)}. Add it to the role passwords file.")
-    done = []
-    for role in LOGIN_ROLES:
-        created = await ensure_login_role(connection, role, passwords[role])
-        done.append(f"role {role}: {'created' if created else 'password set'}")
+    """Make the roles that are missing and set the passwords that are others now; what was done, in words.
+
+    `ProvisionError` when a login role has no password.
+    """
+    changes = await plan_roles(connection, passwords)
+    for role in dict.fromkeys(change.name for change in changes if change.name in LOGIN_ROLES):
+        await ensure_login_role(connection, role, passwords[role])
     await connection.execute(
         sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(
             sql.Identifier(ANALYST_ROLE), sql.Literal(ANALYST_CONNECTIONS)
         )
     )
-    if not await _role_exists(connection, READER_ROLE):
+    if any(change.name == READER_ROLE for change in changes):
         await connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(READER_ROLE)))
-        done.append(f"role {READER_ROLE}: created")
-    return done
+    return [f"role {c.name}: {'created' if c.verb == 'create' else f'{c.what} set'}" for c in changes] or [
+        "roles: as they should be"
+    ]
 
 
 async def ensure_login_role(connection: AsyncConnection, role: str, password: str) -> bool:
@@ -52,30 +89,6 @@ async def ensure_login_role(connection: AsyncConnection, role: str, password: st
     statement = "ALTER ROLE {} LOGIN PASSWORD {}" if exists else "CREATE ROLE {} LOGIN PASSWORD {}"
     await connection.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Literal(verifier)))
     return not exists
-
-
-async def grant_on_database(connection: AsyncConnection) -> None:
-    """Let the roles into the connection's database, services and analysts also create schemas, and PUBLIC nothing.
-
-    Grants on a database belong to it alone: one made from a template has none of them.
-    """
-    database = sql.Identifier(connection.info.dbname)
-    await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
-    await connection.execute(
-        sql.SQL("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}").format(
-            database, _identifiers([*SERVICE_ROLES, ANALYST_ROLE])
-        )
-    )
-    await connection.execute(
-        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, _identifiers([OPERATOR_ROLE, READER_ROLE]))
-    )
-    await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
-    for function in LARGE_OBJECT_FUNCTIONS:
-        await connection.execute(sql.SQL("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC").format(sql.SQL(function)))
-
-
-def _identifiers(names: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, names))
 
 
 async def _role_exists(connection: AsyncConnection, role: str) -> bool:

@@ -8,6 +8,7 @@ from psycopg import AsyncConnection, sql
 from psycopg import Error as PostgresError
 from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 
+from wepeople_provision.change import Change
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.migrations import Due, FileKey, Record, SchemaFile, due_files
 
@@ -70,6 +71,15 @@ async def read_record(connection: AsyncConnection) -> Record:
         return Record(hashes)
     owed = await connection.execute("SELECT schema, file FROM provision.owed_files")
     return Record(hashes, {(schema, file) for schema, file in await owed.fetchall()})
+
+
+async def plan_schemas(
+    connection: AsyncConnection, files: Sequence[SchemaFile], *, after_rollout: bool
+) -> list[Change]:
+    """What `provision_schemas` would run; nothing is. `ProvisionError` when it would be refused."""
+    due = due_files(files, await read_record(connection), after_rollout=after_rollout)
+    changes = [Change("schema", file.schema, "run", file.name) for file in due.now]
+    return changes + [Change("schema", f.schema, "wait", f"{f.name} until --after-rollout") for f in due.later]
 
 
 async def provision_schemas(

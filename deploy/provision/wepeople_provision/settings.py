@@ -15,6 +15,14 @@ class ProvisionSettings(ServiceSettings):
     admin_dsn: SecretStr = Field(examples=["postgresql://postgres:PASSWORD@postgres:5432/wepeople"])
     role_passwords_file: Path = Field(examples=["/run/secrets/role_passwords.json"])
 
+    stream_replicas: int | None = Field(default=None, ge=1, le=5, examples=[3])
+    """How many servers of the NATS cluster have a copy of the stream; without it, a running stream keeps its number and
+    a new one has 1."""
+
+    stream_max_bytes: int | None = Field(default=None, ge=1024 * 1024, examples=[100 * 1024**3])
+    """How large the stream may become; when it is full, new requests get 503 and nothing is deleted. Without it, as
+    large as the server's disk allows."""
+
 
 def read_passwords(path: Path) -> dict[str, str]:
     """The passwords by role; `ProvisionError` when the file is not one JSON object of strings."""

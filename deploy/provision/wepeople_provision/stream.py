@@ -9,12 +9,10 @@ from nats.aio.client import Client
 from wepeople_contracts.subjects import LEASE_STREAM, STREAM
 from wepeople_provision.change import Change
 from wepeople_provision.errors import ProvisionError
-from wepeople_provision.stream_plan import Existing, StreamPlan, Wishes, hint, plan_bucket, plan_stream
+from wepeople_provision.stream_plan import NO_WISHES, Existing, StreamPlan, Wishes, hint, plan_bucket, plan_stream
 
 _API_SECONDS = 10.0
 _NOT_FOUND = 10059
-
-NO_WISHES = Wishes()
 
 
 async def plan_streams(connection: Client, wishes: Wishes = NO_WISHES) -> list[Change]:

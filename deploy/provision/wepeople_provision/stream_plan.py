@@ -72,6 +72,9 @@ class Wishes:
     max_bytes: int | None = None
 
 
+NO_WISHES = Wishes()
+
+
 @dataclass(frozen=True, slots=True)
 class Existing:
     """A stream as the server has it."""

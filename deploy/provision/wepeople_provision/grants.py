@@ -1,0 +1,78 @@
+"""Who may do what in the database itself; what is in the schemas is said by their own files."""
+
+from collections.abc import Mapping, Sequence
+
+from psycopg import AsyncConnection, sql
+
+from wepeople_provision.change import Change
+from wepeople_provision.roles import ANALYST_ROLE, OPERATOR_ROLE, READER_ROLE, SERVICE_ROLES
+
+EVERYBODY = "PUBLIC"
+LARGE_OBJECT_FUNCTIONS = ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)")
+"""By these, everybody who can log in may write to the disk unless it is taken from PUBLIC."""
+
+BUILDERS = (*SERVICE_ROLES, ANALYST_ROLE)
+WANTED: Mapping[str, frozenset[str]] = dict.fromkeys(BUILDERS, frozenset({"CONNECT", "CREATE", "TEMPORARY"})) | (
+    dict.fromkeys((OPERATOR_ROLE, READER_ROLE), frozenset({"CONNECT"}))
+)
+
+_ON_THE_DATABASE = """
+SELECT coalesce(r.rolname, 'PUBLIC'), array_agg(a.privilege_type)
+FROM pg_database d
+CROSS JOIN aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+LEFT JOIN pg_roles r ON r.oid = a.grantee
+WHERE d.datname = current_database()
+GROUP BY 1
+"""
+_LEFT_TO_EVERYBODY = """
+SELECT 'SCHEMA public' FROM pg_namespace n CROSS JOIN aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+WHERE n.nspname = 'public' AND a.grantee = 0
+UNION
+SELECT 'FUNCTION ' || p.oid::regprocedure
+FROM pg_proc p CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+WHERE p.oid = ANY (%s::regprocedure[]) AND a.grantee = 0
+ORDER BY 1
+"""
+
+
+async def plan_grants(connection: AsyncConnection) -> list[Change]:
+    """What `grant_on_database` would change; nothing is."""
+    found = await connection.execute(_ON_THE_DATABASE)
+    existing = {role: frozenset(privileges) for role, privileges in await found.fetchall()}
+    found = await connection.execute(_LEFT_TO_EVERYBODY, [list(LARGE_OBJECT_FUNCTIONS)])
+    left = [what for (what,) in await found.fetchall()]
+    return missing_grants(connection.info.dbname, existing, left)
+
+
+def missing_grants(database: str, existing: Mapping[str, frozenset[str]], left: Sequence[str]) -> list[Change]:
+    """Decide from each role's privileges on the database, and from what else everybody may use."""
+    changes = [
+        Change("database", database, "set", f"{', '.join(sorted(missing))} granted to {role}")
+        for role, wanted in WANTED.items()
+        if (missing := wanted - existing.get(role, frozenset()))
+    ]
+    if privileges := existing.get(EVERYBODY):
+        changes.append(Change("database", database, "set", f"{', '.join(sorted(privileges))} taken from {EVERYBODY}"))
+    return changes + [Change("database", database, "set", f"{what} taken from {EVERYBODY}") for what in left]
+
+
+async def grant_on_database(connection: AsyncConnection) -> None:
+    """Let the roles into the connection's database, services and analysts also create schemas, and PUBLIC nothing.
+
+    Grants on a database belong to it alone: one made from a template has none of them.
+    """
+    database = sql.Identifier(connection.info.dbname)
+    await connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+    await connection.execute(
+        sql.SQL("GRANT CONNECT, CREATE, TEMPORARY ON DATABASE {} TO {}").format(database, _identifiers(BUILDERS))
+    )
+    await connection.execute(
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, _identifiers([OPERATOR_ROLE, READER_ROLE]))
+    )
+    await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    for function in LARGE_OBJECT_FUNCTIONS:
+        await connection.execute(sql.SQL("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC").format(sql.SQL(function)))
+
+
+def _identifiers(names: Sequence[str]) -> sql.Composed:
+    return sql.SQL(", ").join(map(sql.Identifier, names))

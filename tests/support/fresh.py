@@ -15,9 +15,10 @@ from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_contracts.subjects import LEASE_STREAM, STREAM
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.errors import ProvisionError
+from wepeople_provision.grants import grant_on_database
 from wepeople_provision.migrations import installed_files
 from wepeople_provision.provision import provision_database
-from wepeople_provision.roles import LOGIN_ROLES, grant_on_database
+from wepeople_provision.roles import LOGIN_ROLES
 from wepeople_provision.stream import provision_streams
 
 RENEW_SECONDS = 5.0

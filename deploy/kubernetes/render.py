@@ -1,4 +1,4 @@
-"""`python -m deploy.kubernetes.render`: what `kubectl apply -k` would send, written to `rendered/`, one file for each step.
+"""`python -m deploy.kubernetes.render`: what `kubectl apply -k` would send, written to `rendered/`, one file a step.
 
 Needs kustomize, kubectl, or Go to build kustomize with. The files are there to be read in a review and to be checked by
 tests that have none of these; their first line says from which sources they were made, and of what they consist.
@@ -15,8 +15,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RENDERED = HERE / "rendered"
 OVERLAYS = ("dev", "production")
-STEPS = ("foundation", "provision", "services", "after-rollout")
-"""In the order in which they are applied."""
+STEPS = ("foundation", "provision", "services", "after-rollout", "operator")
+"""In the order in which they are applied; the last one when somebody needs it."""
 
 KUSTOMIZE_MODULE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"
 _SOURCES = ("base", "components", "overlays")
@@ -63,7 +63,7 @@ def kustomize() -> list[str]:
         environment = os.environ | {"GOBIN": str(beside_python.parent)}
         subprocess.run(["go", "install", KUSTOMIZE_MODULE], env=environment, check=True)
         return [str(beside_python), "build"]
-    raise SystemExit("Rendering needs kustomize, kubectl or Go, and none of them is here. Install kubectl 1.31 or newer.")
+    raise SystemExit("Rendering needs kustomize, kubectl or Go, and none is here. Install kubectl 1.31 or newer.")
 
 
 def main() -> None:

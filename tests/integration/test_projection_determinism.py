@@ -15,7 +15,7 @@ from tests.support.fresh import Fresh
 from tests.support.random_history import random_history
 from tests.support.tally import POISON, UNFIT, OrderedTally, Tally
 from wepeople_chassis.stream import stream_state
-from wepeople_projections.postgres.digest import digests, first_difference
+from wepeople_projections.postgres.digest import digests, first_difference, keys_of
 from wepeople_projections.projection import Definition
 
 ONE_MESSAGE = 1
@@ -96,10 +96,10 @@ class Builds:
         aside = await put_aside(self._ground, schema)
         assert len(aside) > 5
         async with await AsyncConnection.connect(self._ground.admin_dsn) as connection:
-            expected = await digests(connection, schema, definition)
+            expected = await digests(connection, schema, keys_of(definition))
             assert all(expected.tables.values()), "every table has rows"
             for definition, built in others:
-                found = await digests(connection, built, definition)
+                found = await digests(connection, built, keys_of(definition))
                 assert found == expected, await first_difference(connection, schema, connection, built, definition)
                 assert await put_aside(self._ground, built) == aside
 

@@ -14,7 +14,7 @@ from tests.support.fresh import Fresh
 from wepeople_projections import Instant, Json, Jsonb, Projection, RawText, Row, SmallInt, on_event, table
 from wepeople_projections.postgres.about import About
 from wepeople_projections.postgres.ddl import create_schema
-from wepeople_projections.postgres.digest import digests, first_difference
+from wepeople_projections.postgres.digest import digests, first_difference, keys_of
 from wepeople_projections.projection import define
 
 ORG, OTHER = "org_1", "org_2"
@@ -113,8 +113,8 @@ async def connection(fresh: Fresh) -> AsyncIterator[AsyncConnection[Any]]:
 
 async def difference(connection: AsyncConnection[Any]) -> str | None:
     """Whether the two schemas differ, by digest and by the row that is named."""
-    here = await digests(connection, "full_v1", DEFINITION)
-    there = await digests(connection, "full_v1_check", DEFINITION)
+    here = await digests(connection, "full_v1", keys_of(DEFINITION))
+    there = await digests(connection, "full_v1_check", keys_of(DEFINITION))
     found = await first_difference(connection, "full_v1", connection, "full_v1_check", DEFINITION)
     assert (here == there) == (found is None)
     assert (here.of_partitions() == there.of_partitions()) == (found is None)
@@ -125,13 +125,13 @@ async def test_the_same_rows_have_the_same_digest_in_whatever_order_and_formats(
     connection: AsyncConnection[Any],
 ) -> None:
     assert await difference(connection) is None
-    before = await digests(connection, "full_v1", DEFINITION)
+    before = await digests(connection, "full_v1", keys_of(DEFINITION))
     await connection.execute("CREATE TABLE full_v1.copy AS SELECT * FROM full_v1.everything ORDER BY name, org_id")
     await connection.execute("DELETE FROM full_v1.everything")
     await connection.execute("INSERT INTO full_v1.everything SELECT * FROM full_v1.copy")
     await connection.execute("SET TimeZone = 'Asia/Tokyo'; SET DateStyle = 'German'; SET extra_float_digits = -10")
     await connection.execute("SET bytea_output = 'escape'")
-    assert await digests(connection, "full_v1", DEFINITION) == before
+    assert await digests(connection, "full_v1", keys_of(DEFINITION)) == before
     assert before.of_table("everything").rows == 4
 
 

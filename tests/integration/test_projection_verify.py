@@ -44,6 +44,22 @@ async def test_a_value_that_is_not_what_the_stream_makes_of_it_is_named(analyst:
     assert (refused.code, "has not been verified" in refused.stderr) == (1, True)
 
 
+async def test_what_was_changed_by_hand_since_it_was_proved_is_not_promoted(analyst: Analyst) -> None:
+    file = analyst.write()
+    async with analyst.running("run", file):
+        await analyst.counted(6)
+    assert (await analyst.projection("verify", "deploys")).code == 0
+    await analyst.rows("UPDATE deploys_v1.per_service SET deploys = 7 WHERE service = 'web' RETURNING 1")
+    refused = await analyst.projection("promote", "deploys")
+    assert (refused.code, "per_service of deploys_v1 has other rows" in refused.stderr) == (1, True), refused.stderr
+    await analyst.rows("UPDATE deploys_v1.per_service SET deploys = 2 WHERE service = 'web' RETURNING 1")
+    await analyst.store(1)
+    async with analyst.running("run", file):
+        await analyst.counted(9)
+    promoted = await analyst.projection("promote", "deploys")
+    assert promoted.code == 0, promoted.stderr
+
+
 async def test_rows_that_were_parked_or_skipped_are_so_in_the_proof_as_well(analyst: Analyst) -> None:
     await store(analyst.connection, envelope(analyst.org_id, [deploy(None), deploy("api"), deploy(None)]))
     poison = await store(analyst.connection, envelope(analyst.org_id, [deploy("api"), deploy(None)]))

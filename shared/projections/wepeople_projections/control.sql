@@ -82,6 +82,9 @@ SELECT min(verified_at) AS verified_at, now() AS now,
        (SELECT max(resolved_at) FROM {schema}.parked WHERE status = 'applied') AS retried_at
 FROM {schema}.verified
 
+-- name: proved
+SELECT partition, table_name, sequence, rows, digest FROM {schema}.verified ORDER BY table_name, partition
+
 -- name: aside_by_status
 SELECT status, count(*) AS rows FROM {schema}.parked GROUP BY status
 

@@ -14,7 +14,7 @@ from wepeople_projections.control import RowKey, execute, positions_of, skipped_
 from wepeople_projections.naming import CHECK
 from wepeople_projections.postgres.about import About, read_about
 from wepeople_projections.postgres.ddl import create_schema, drop_schema
-from wepeople_projections.postgres.digest import Digest, Digests, digests, first_difference
+from wepeople_projections.postgres.digest import Digest, Digests, digests, first_difference, keys_of
 from wepeople_projections.projection import Definition
 from wepeople_projections.running.options import RunOptions
 
@@ -63,7 +63,7 @@ async def prove(place: Workplace, definition: Definition, schema: str) -> Proof:
     async with place.pool.connection() as connection:
         about = await read_about(connection, schema)
         await drop_schema(connection, check)
-    async with _one_moment(place) as connection:
+    async with one_moment(place) as connection:
         original = await take_snapshot(connection, definition, schema)
     try:
         async with place.pool.connection() as connection:
@@ -102,7 +102,7 @@ async def take_snapshot(connection: AsyncConnection[Any], definition: Definition
     return Snapshot(
         taken_at=retried["now"],
         positions=await positions_of(connection, schema),
-        digests=await digests(connection, schema, definition),
+        digests=await digests(connection, schema, keys_of(definition)),
         aside={(line["sequence"], line["row_index"]): bytes(line["hash"]) for line in aside},
         skipped=await skipped_rows(connection, schema),
         retried=retried["rows"],
@@ -127,7 +127,7 @@ async def _name_difference(
     two are compared row by row within one moment of it.
     """
     check = f"{schema}{CHECK}"
-    async with _one_moment(place) as connection:
+    async with one_moment(place) as connection:
         now = replace(original, positions=await positions_of(connection, schema))
         await _build_up_to(place, definition, check, about, now)
         async with place.pool.connection() as other:
@@ -179,7 +179,7 @@ def _retried(rows: int) -> str:
 
 
 @asynccontextmanager
-async def _one_moment(place: Workplace) -> AsyncIterator[AsyncConnection[Any]]:
+async def one_moment(place: Workplace) -> AsyncIterator[AsyncConnection[Any]]:
     """A connection that sees the database as it is at its first statement."""
     async with place.pool.connection() as connection:
         await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)

@@ -16,6 +16,7 @@ from wepeople_projections.commands.targets import Target, TargetError, all_targe
 from wepeople_projections.commands.verify import alone
 from wepeople_projections.control import checkpoints, execute, positions_of
 from wepeople_projections.naming import split_version
+from wepeople_projections.proved import changed_since_proof
 from wepeople_projections.running.ownership import member_count
 from wepeople_projections.selection import Selection
 from wepeople_projections.swapping import promote
@@ -44,6 +45,7 @@ def promote_projection(name: str, version: int | None, as_json: bool) -> None:
                 await _check_caught_up(place, target)
                 if serving:
                     await _check_replaces(place, target, serving)
+                await _check_unchanged(place, target)
                 await promote(place.pool, base, target.schema, serving.schema if serving else None)
             instead = f", no more {serving.schema}" if serving else ""
             told(_values(target, serving), f"Readers of {base} see {target.schema} from now on{instead}.", as_json)
@@ -113,6 +115,16 @@ async def _check_replaces(place: Workplace, target: Target, serving: Target) -> 
         raise TargetError(
             f"{target.schema} ends at message {to_sequence:,}, and readers of {serving.schema} have seen "
             f"message {reached:,} already."
+        )
+
+
+async def _check_unchanged(place: Workplace, target: Target) -> None:
+    """`TargetError` when its rows are not those that were proved, although nothing has come to them since."""
+    if table := await changed_since_proof(place, target.schema):
+        raise TargetError(
+            f"Table {table} of {target.schema} has other rows than when it was verified, and none that the stream has "
+            f"brought since: somebody has changed them. `wepeople projection verify {target.schema}` says what is "
+            f"different, `wepeople projection rebuild {target.schema}` makes it anew."
         )
 
 

@@ -6,7 +6,7 @@ does is named.
 """
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -127,11 +127,11 @@ class Difference:
         return f"{place}: {'; '.join(told) or 'it differs in how it is written'}"
 
 
-async def digests(connection: AsyncConnection[Any], schema: str, definition: Definition) -> Digests:
-    """The digests of a version, of what the caller's transaction sees."""
+async def digests(connection: AsyncConnection[Any], schema: str, tables: Iterable[str]) -> Digests:
+    """The digests of a version's tables, of what the caller's transaction sees."""
     found = {}
     async with _same_formats(connection):
-        for table in keys_of(definition):
+        for table in tables:
             cursor = await connection.execute(_DIGEST.replace("{table}", f"{quoted(schema)}.{quoted(table)}"))
             found[table] = {
                 org_id: Digest(rows, int(high) % _HALF, int(low) % _HALF)
@@ -148,12 +148,13 @@ async def first_difference(
     definition: Definition,
 ) -> Difference | None:
     """The first row in which two versions differ, each as its connection sees it."""
-    here, there = await digests(original, schema, definition), await digests(built, built_schema, definition)
+    keys = keys_of(definition)
+    here, there = await digests(original, schema, keys), await digests(built, built_schema, keys)
     place = here.first_difference(there)
     if place is None:
         return None
     table, org_id = place
-    key = keys_of(definition)[table]
+    key = keys[table]
     async with _same_formats(original), _same_formats(built):
         ours, theirs = _rows(original, schema, table, key, org_id), _rows(built, built_schema, table, key, org_id)
         mine, other = await anext(ours, None), await anext(theirs, None)

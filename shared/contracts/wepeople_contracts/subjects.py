@@ -49,6 +49,11 @@ def partition_filter(partition: int) -> str:
     return f"ingest.{partition}.*.*.*"
 
 
+def partition_token(subject: str) -> str:
+    """The partition as a stored message's subject, or the filter of a partition, spells it."""
+    return subject.split(".", 2)[1]
+
+
 def org_filter(org_id: str) -> str:
     """Matches every message of one org."""
     return f"ingest.{partition_of(org_id)}.{org_id}.*.*"

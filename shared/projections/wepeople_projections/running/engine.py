@@ -12,6 +12,7 @@ from wepeople_chassis.tasks import end
 from wepeople_projections.postgres.write import will_pass
 from wepeople_projections.projection import Definition
 from wepeople_projections.running.checkpoint import positions
+from wepeople_projections.running.feed import Feed
 from wepeople_projections.running.job import Job, Observer
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.ownership import Connection, Ownership, session_connection, wait_or_lose
@@ -45,6 +46,7 @@ class Engine:
         self.started = asyncio.Event()
         self.serving = False
         self._job = Job(definition, schema, connection, pool, options, observe)
+        self._feed = Feed(connection, options.batch_bytes)
         self._runners: dict[int, tuple[PartitionRunner, asyncio.Task[bool]]] = {}
         self._finished: set[int] = set()
         self._forgets_at = 0.0
@@ -111,7 +113,7 @@ class Engine:
         await self._stop(ownership, list(self._runners)[share:])
         open_partitions = [p for p in partitions if p not in self._finished and p not in self._runners]
         for partition in await ownership.take(open_partitions, share - len(self._runners)):
-            runner = PartitionRunner(self._job, partition, self._note_loaded)
+            runner = PartitionRunner(self._job, self._feed, partition, self._note_loaded)
             self._runners[partition] = (runner, asyncio.create_task(runner.run()))
         if self._ends:
             # What others have brought to its end. Of its own, a runner says so, who has looked at the stream.

@@ -1,10 +1,10 @@
 """One partition's way from the stream into the tables: while Postgres works on one batch, the next is folded."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, replace
 
-from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import Batch, StoredMessage
 from wepeople_chassis.tasks import end
 from wepeople_projections.changes import Changes
@@ -51,9 +51,9 @@ class Pipeline:
         self._slots = asyncio.Semaphore(BATCHES_IN_FLIGHT)
         self._taken_on = 0
 
-    async def run(self, reader: StreamReader, finish: Finish | None, stop: asyncio.Event) -> bool:
+    async def run(self, batches: AsyncGenerator[Batch], finish: Finish | None, stop: asyncio.Event) -> bool:
         """Prepare and write side by side, until the finish (True) or `stop`; what was prepared is written then."""
-        prepare = asyncio.create_task(self._prepare(reader, finish))
+        prepare = asyncio.create_task(self._prepare(batches, finish))
         write_all = asyncio.create_task(self._write_all())
         stopped = asyncio.create_task(stop.wait())
         try:
@@ -71,14 +71,14 @@ class Pipeline:
                 task.result()
         return not write_all.cancelled() and not prepare.cancelled()
 
-    async def _prepare(self, reader: StreamReader, finish: Finish | None) -> None:
+    async def _prepare(self, batches: AsyncGenerator[Batch], finish: Finish | None) -> None:
         """Return once the finish is prepared."""
         clock = asyncio.get_running_loop().time
         moved_at = clock()
         if finish is not None and self._position.sequence >= finish.enough:
             await self._prepare_batch(Batch([], self._position.sequence, 0), finish)
             return
-        async with aclosing(reader.batches()) as batches, aclosing(gathered(batches, self._limit)) as fuller:
+        async with aclosing(batches), aclosing(gathered(batches, self._limit)) as fuller:
             async for batch in fuller:
                 idle = not batch.messages and batch.through == self._position.sequence
                 if idle or (not batch.messages and finish is None and clock() < moved_at + IDLE_SECONDS):

@@ -12,13 +12,13 @@ import psycopg
 
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
-from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import StreamState, stream_state
 from wepeople_chassis.tasks import end
-from wepeople_projections.position import Fenced
+from wepeople_projections.position import Fenced, Position
 from wepeople_projections.postgres.write import will_pass
-from wepeople_projections.running.checkpoint import last_of, load, verify
+from wepeople_projections.running.checkpoint import Checkpoint, last_of, load, verify
 from wepeople_projections.running.cut import Cut
+from wepeople_projections.running.feed import Feed
 from wepeople_projections.running.job import Job
 from wepeople_projections.running.pipeline import Finish, Pipeline
 from wepeople_projections.running.poison import Refused
@@ -38,10 +38,11 @@ class PartitionRunner:
     `on_loaded`.
     """
 
-    def __init__(self, job: Job, partition: int, on_loaded: Callable[[], None]) -> None:
+    def __init__(self, job: Job, feed: Feed, partition: int, on_loaded: Callable[[], None]) -> None:
         self.is_loaded = False
         self._on_loaded = on_loaded
         self._job = job
+        self._feed = feed
         self._partition = partition
         self._filter = reading_filter(partition, job.options.selection) or NOTHING
         self._end = last_position(partition, job.options.selection, job.options.until)
@@ -96,36 +97,37 @@ class PartitionRunner:
         whether the end was reached, and all is settled.
         """
         job = self._job
-        stream = await stream_state(job.connection)
+        with self._feed.loading():
+            stream = await stream_state(job.connection)
+            checkpoint, position = await self._load(stream)
+            async with job.pool.connection() as connection:
+                memory = await load_memory(connection, job, self._partition)
+            self.is_loaded = True
+            self._on_loaded()
+            await job.observe.committed(self._partition, position, 0, 0)
+            if self._end is not None and position.sequence >= self._end:
+                return not self._settles_more
+            finish = None if self._end is None else await self._finish(self._end, stream)
+        batches = self._feed.batches(self._partition, self._filter, position)
+        pipeline = Pipeline(job, checkpoint, position, memory, self._cut)
+        if not self._settles_more:
+            return await pipeline.run(batches, finish, self._interrupted)
+        settling = asyncio.create_task(self._settle_more(pipeline, position.sequence))
+        try:
+            await pipeline.run(batches, finish, self._interrupted)
+        finally:
+            await end([settling])
+        return False
+
+    async def _load(self, stream: StreamState) -> tuple[Checkpoint, Position]:
+        """Where the partition stands, on this stream for certain, once some of what was decided is settled."""
+        job = self._job
         begin = first_position(job.definition, job.options.selection, stream)
         async with job.pool.connection() as connection:
             checkpoint, position = await load(connection, job.schema, self._partition, stream.created, begin)
         await verify(job.connection, job.schema, position, stream)
         self._settles_more = await settle_some(job, checkpoint, position)
-        async with job.pool.connection() as connection:
-            memory = await load_memory(connection, job, self._partition)
-        reader = StreamReader(
-            job.connection,
-            filter_subject=self._filter,
-            after=position.sequence,
-            identity=position.stream_identity,
-            pull_bytes=job.options.batch_bytes,
-        )
-        self.is_loaded = True
-        self._on_loaded()
-        await job.observe.committed(self._partition, position, 0, 0)
-        if self._end is not None and position.sequence >= self._end:
-            return not self._settles_more
-        finish = None if self._end is None else await self._finish(self._end, stream)
-        pipeline = Pipeline(job, checkpoint, position, memory, self._cut)
-        if not self._settles_more:
-            return await pipeline.run(reader, finish, self._interrupted)
-        settling = asyncio.create_task(self._settle_more(pipeline, position.sequence))
-        try:
-            await pipeline.run(reader, finish, self._interrupted)
-        finally:
-            await end([settling])
-        return False
+        return checkpoint, position
 
     async def _settle_more(self, pipeline: Pipeline, sequence: int) -> None:
         """Go on settling after a moment, in which at least one batch is written if there is anything to read."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from nats.aio.client import Client
 
 from wepeople_chassis.ops import Ops
-from wepeople_chassis.postgres import Pool, act_across_orgs
+from wepeople_chassis.postgres import Pool
 from wepeople_chassis.stream import stream_state
 from wepeople_projections.backlog import backlog_of
 from wepeople_projections.position import Position
@@ -63,7 +63,6 @@ class Measuring:
     async def database(self) -> None:
         """Set the gauges of the database."""
         async with self._pool.connection() as connection:
-            await act_across_orgs(connection, "metrics")
             parked = await (await connection.execute(_PARKED.replace("{schema}", self._schema))).fetchone()
             size = await (await connection.execute(_SIZE)).fetchone()
         assert parked is not None

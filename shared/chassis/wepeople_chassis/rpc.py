@@ -37,9 +37,15 @@ def _reply_of(ok: type[BaseModel]) -> type[Reply[Any]]:
     return Reply[ok]  # type: ignore[valid-type]
 
 
+@lru_cache(maxsize=64)
+def _conversation(subject: str) -> str:
+    """What is asked, whichever partition it is asked about."""
+    return ".".join(part for part in subject.split(".") if not part.isdigit())
+
+
 async def call(connection: Client, subject: str, request: BaseModel, ok: type[T], *, timeout_seconds: float = 5.0) -> T:
     """Ask and return the `ok` of the reply; `Refused` with its error, `Unavailable` when there was none in time."""
-    with span(subject, "client"):
+    with span(_conversation(subject), "client"):
         body, headers = request.model_dump_json().encode(), carried() or None
         try:
             message = await connection.request(subject, body, timeout=timeout_seconds, headers=headers)

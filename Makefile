@@ -6,13 +6,13 @@ MEMBERS := shared/contracts shared/chassis shared/projections services/gateway s
            services/projector deploy/provision deploy/embedded
 INSTALLED := $(VENV)/.installed
 
-.PHONY: up test check bench faults specification constraints clean
+.PHONY: up test check bench faults images secrets compose containers specification constraints clean
 
 up: $(INSTALLED)
 	@exec $(BIN)/wepeople up $(ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/pytest -m "not slow" $(ARGS)
+	$(BIN)/pytest -m "not slow and not containers" $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -25,6 +25,25 @@ bench: $(INSTALLED)
 
 faults: $(INSTALLED)
 	$(BIN)/pytest -m slow $(ARGS)
+
+# From here to `containers`: what needs Docker; only `containers` itself needs Python too.
+COMPOSE := docker compose --file deploy/compose/compose.yaml
+SECRETS := deploy/compose/secrets
+
+images:
+	WEPEOPLE_REVISION=$$(git rev-parse HEAD) $(COMPOSE) build --quiet $(ARGS)
+
+# Again it keeps what is there and adds what is missing.
+secrets:
+	@mkdir -p -m 0700 $(SECRETS)
+	docker run --rm --user "$$(id -u):$$(id -g)" --volume "$(CURDIR)/$(SECRETS):/secrets" \
+	  wepeople/provision:$${WEPEOPLE_VERSION:-dev} secrets generate /secrets --for-containers
+
+compose: images secrets
+	$(COMPOSE) up --wait $(ARGS)
+
+containers: $(INSTALLED) images
+	$(BIN)/pytest -m containers tests/containers $(ARGS)
 
 $(INSTALLED): constraints.txt pyproject.toml $(addsuffix /pyproject.toml,$(MEMBERS))
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

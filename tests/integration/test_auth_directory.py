@@ -56,7 +56,7 @@ async def stored(auth: Auth) -> list[StoredMessage]:
 
 
 async def count(fresh: Fresh, table: str) -> Any:
-    async with await AsyncConnection.connect(fresh.dsn("auth")) as connection:
+    async with await AsyncConnection.connect(fresh.admin_dsn) as connection:
         row = await (await connection.execute(f"SELECT count(*) FROM auth.{table}".encode())).fetchone()
     return row[0] if row else None
 
@@ -174,7 +174,7 @@ async def test_what_a_crash_left_in_the_outbox_is_sent_at_the_start_in_order_and
         headers = {MSG_ID_HEADER: fact.fact_id}
         await connection.jetstream().publish(fact.subject, fact.body, headers=headers)
     await connection.close()
-    async with await AsyncConnection.connect(fresh.dsn("auth")) as database:
+    async with await AsyncConnection.connect(fresh.admin_dsn) as database:
         for fact in facts:
             await database.execute(
                 "INSERT INTO auth.outbox (fact_id, org_id, subject, body) VALUES (%s, %s, %s, %s)",
@@ -189,7 +189,7 @@ async def test_no_key_is_issued_while_its_app_is_not_in_the_stream(auth: Auth, f
     app = await auth.app(await auth.org())
     await auth.connection.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout=5)
     left_over = outbox_fact(org_founded("Acme"))
-    async with await AsyncConnection.connect(fresh.dsn("auth")) as database:
+    async with await AsyncConnection.connect(fresh.admin_dsn) as database:
         await database.execute(
             "INSERT INTO auth.outbox (fact_id, org_id, subject, body) VALUES (%s, %s, %s, %s)",
             [left_over.fact_id, app.org_id, left_over.subject, left_over.body],

@@ -89,7 +89,7 @@ async def test_wrong_unknown_malformed_and_revoked_keys_are_refused_in_the_same_
 
 async def test_only_the_hash_is_kept(auth: Auth, home: Fresh) -> None:
     key = await a_key(auth)
-    async with await AsyncConnection.connect(home.dsn("auth")) as connection:
+    async with await AsyncConnection.connect(home.admin_dsn) as connection:
         rows = await (await connection.execute("SELECT hash, k::text FROM auth.keys k")).fetchall()
     assert all(hashed.startswith("$2b$") for hashed, _ in rows)
     assert key.token not in str(rows)

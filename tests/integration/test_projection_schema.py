@@ -124,7 +124,7 @@ async def test_schemas_of_projections_are_listed_for_those_who_may_read_them(
 async def test_every_table_with_rows_of_orgs_is_under_the_policies(analyst: AsyncConnection[Any]) -> None:
     cursor = await analyst.execute(
         """
-        SELECT c.relname, c.relrowsecurity, array_agg(p.polname::text ORDER BY 1)
+        SELECT c.relname, c.relforcerowsecurity, array_agg(p.polname::text ORDER BY 1)
         FROM pg_attribute a
         JOIN pg_class c ON c.oid = a.attrelid AND c.relkind = 'r' AND a.attname = 'org_id'
         LEFT JOIN pg_policy p ON p.polrelid = c.oid
@@ -134,8 +134,8 @@ async def test_every_table_with_rows_of_orgs_is_under_the_policies(analyst: Asyn
     )
     found = {name: (is_secured, sorted(policies)) for name, is_secured, policies in await cursor.fetchall()}
     assert found == dict.fromkeys(
-        ["identifiers", "named_events", "orgs", "parked", "thing"],
-        (True, ["operator_sees_all", "reader_sees_its_orgs"]),
+        ["commits", "identifiers", "named_events", "orgs", "parked", "thing"],
+        (True, ["operator_sees_all", "owner_folds_all_orgs", "reader_sees_its_orgs"]),
     )
 
 

@@ -16,6 +16,13 @@ log = get_logger(__name__)
 
 Connection = AsyncConnection[TupleRow]
 
+_ORG_OF_APP = """
+SELECT set_config('wepeople.org_id', coalesce((SELECT org_id FROM auth.apps WHERE app_id = %s), ''), true)
+"""
+_ORG_OF_KEY = """
+SELECT set_config('wepeople.org_id', coalesce((SELECT org_id FROM auth.keys WHERE key_id = %s), ''), true)
+"""
+
 NOT_PROVISIONED = (errors.UndefinedTable, errors.InvalidSchemaName, errors.InsufficientPrivilege)
 
 
@@ -35,15 +42,31 @@ async def transaction(pool: Pool, *, wait_seconds: float = 2.0) -> AsyncIterator
 
 
 @asynccontextmanager
-async def single_read(pool: Pool, *, wait_seconds: float) -> AsyncIterator[Connection]:
-    """A connection for one SELECT, without a transaction around it: two round trips less. Raises as `transaction`."""
+async def one_round_trip(pool: Pool, *, wait_seconds: float) -> AsyncIterator[Connection]:
+    """A connection inside a transaction whose statements go out together: what they found is fetched afterwards.
+
+    Raises as `transaction`.
+    """
     async with transaction(pool, wait_seconds=wait_seconds) as connection:
         await connection.set_autocommit(True)
         try:
-            yield connection
+            async with connection.pipeline(), connection.transaction():
+                yield connection
         finally:
             if not connection.closed:
                 await connection.set_autocommit(False)
+
+
+async def act_for_org_of_app(connection: Connection, app_id: str) -> None:
+    """Let the transaction act for the app's org; it sees nothing when there is no such app."""
+    await connection.execute("SELECT set_config('wepeople.app_id', %s, true)", [app_id])
+    await connection.execute(_ORG_OF_APP, [app_id])
+
+
+async def act_for_org_of_key(connection: Connection, key_id: str) -> None:
+    """Let the transaction act for the key's org; it sees nothing when there is no such key."""
+    await connection.execute("SELECT set_config('wepeople.key_id', %s, true)", [key_id])
+    await connection.execute(_ORG_OF_KEY, [key_id])
 
 
 async def wait_for_schema(pool: Pool) -> None:

@@ -13,6 +13,7 @@ from wepeople_projections.errors import ProjectionError
 from wepeople_projections.load import Loaded
 from wepeople_projections.postgres.about import About, read_about, schema_exists, set_code
 from wepeople_projections.postgres.ddl import create_schema, tables_sha256, views_of
+from wepeople_projections.postgres.row_security import secure_rows
 from wepeople_projections.postgres.views import point_views, serve, serving_version
 from wepeople_projections.postgres.write import will_pass
 
@@ -58,6 +59,7 @@ async def _found(connection: AsyncConnection[TupleRow], live: Loaded) -> None:
             f"the tables of {schema} are not those of this code: a version's tables never change. Install the release "
             "that made them, or `wepeople projection drop` the version if it does not serve"
         )
+    await secure_rows(connection, schema)
     renewed = about.code_sha256 != live.code_sha256
     if renewed:
         views = views_of(definition)

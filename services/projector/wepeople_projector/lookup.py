@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 
-from wepeople_chassis.postgres import named_queries
+from wepeople_chassis.postgres import act_for_org, named_queries
 from wepeople_contracts.projection import RequestQuery, RequestStatus
 from wepeople_contracts.subjects import partition_of
 
@@ -21,6 +21,7 @@ class Look(NamedTuple):
 async def look(connection: AsyncConnection[Any], query: RequestQuery) -> Look:
     """Look for a request; one of another org or app is not found."""
     parameters = {"partition": partition_of(query.org_id), **query.model_dump()}
+    await act_for_org(connection, query.org_id)
     row = await (await connection.execute(_SQL["look"], parameters)).fetchone()
     assert row is not None, "there is always a line"
     checkpoint, request_id, *fields = row

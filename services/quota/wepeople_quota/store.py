@@ -8,9 +8,11 @@ from typing import LiteralString
 from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
-from wepeople_chassis.postgres import Pool
+from wepeople_chassis.postgres import Pool, act_across_orgs
 from wepeople_contracts.subjects import STREAM
 from wepeople_quota.count import BEGINNING, Account, ChargedIds, OrgPeriod, Position, Snapshot, oldest_period
+
+_PURPOSE = "fold"
 
 _READ_POSITION = "SELECT sequence, message_id, stored_at_ns, epoch FROM quota.checkpoint WHERE stream = %s"
 
@@ -73,6 +75,7 @@ class Store:
         """What the last owner saved; None when nobody ever did."""
         async with self._pool.connection() as connection:
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            await act_across_orgs(connection, _PURPOSE)
             cursor = await connection.execute(
                 "SELECT sequence, message_id, stored_at_ns, epoch, identity FROM quota.checkpoint WHERE stream = %s",
                 (STREAM,),
@@ -106,6 +109,7 @@ class Store:
         """
         position = snapshot.position
         async with self._pool.connection() as connection:
+            await act_across_orgs(connection, _PURPOSE)
             saved, last_epoch = await _read_position(connection, f"{_READ_POSITION} FOR UPDATE", snapshot.after)
             if last_epoch > epoch:
                 raise Fenced(epoch, last_epoch)

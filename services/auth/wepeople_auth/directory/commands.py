@@ -4,14 +4,14 @@ A command that tells the stream something first makes sure that JetStream is the
 nothing happened; it answers once its fact is stored, so that no event of an app can precede the app.
 """
 
-from wepeople_auth.database import transaction
+from wepeople_auth.database import act_for_org_of_app, transaction
 from wepeople_auth.directory.facts import app_created, org_founded, outbox_fact, workers_imported
 from wepeople_auth.directory.outbox import Outbox
 from wepeople_auth.directory.store import DirectoryStore
 from wepeople_auth.directory.whitelist import check_count, checked_event_types
 from wepeople_auth.names import checked_name
 from wepeople_auth.refusals import already_exists, invalid, not_found
-from wepeople_chassis.postgres import Pool
+from wepeople_chassis.postgres import Pool, act_across_orgs, act_for_org
 from wepeople_chassis.rpc import Refused
 from wepeople_contracts.operators import (
     AllowEventTypes,
@@ -45,6 +45,7 @@ class DirectoryCommands:
         founded = org_founded(name)
         fact = outbox_fact(founded)
         async with transaction(self._pool) as connection:
+            await act_for_org(connection, founded.org_id)
             store = DirectoryStore(connection)
             plan = await _known_plan(store, command.plan)
             org = await store.insert_org(founded.org_id, name, plan, founded.salt)
@@ -55,11 +56,13 @@ class DirectoryCommands:
     async def list_orgs(self) -> OrgList:
         """Every org."""
         async with transaction(self._pool) as connection:
+            await act_across_orgs(connection, "list_orgs")
             return OrgList(orgs=await DirectoryStore(connection).list_orgs())
 
     async def change_plan(self, command: ChangePlan) -> Org:
         """Move an org to another plan, which gateways know of within 60 seconds; what the month has used stays used."""
         async with transaction(self._pool) as connection:
+            await act_for_org(connection, command.org_id)
             store = DirectoryStore(connection)
             org = await store.set_plan(command.org_id, await _known_plan(store, command.plan))
         if org is None:
@@ -73,6 +76,7 @@ class DirectoryCommands:
         created = app_created(command.org_id, command.slug)
         fact = outbox_fact(created)
         async with transaction(self._pool) as connection:
+            await act_for_org(connection, command.org_id)
             store = DirectoryStore(connection)
             if not await store.org_exists(command.org_id):
                 raise _unknown_org(command.org_id)
@@ -90,6 +94,7 @@ class DirectoryCommands:
     async def list_apps(self, question: ListApps) -> AppList:
         """An org's apps; `not_found` for an unknown org."""
         async with transaction(self._pool) as connection:
+            await act_for_org(connection, question.org_id)
             store = DirectoryStore(connection)
             if not await store.org_exists(question.org_id):
                 raise _unknown_org(question.org_id)
@@ -99,6 +104,7 @@ class DirectoryCommands:
         """Add event types to an app's whitelist; gateways know of it within 60 seconds."""
         event_types = checked_event_types(command.event_types)
         async with transaction(self._pool) as connection:
+            await act_for_org_of_app(connection, command.app_id)
             store = DirectoryStore(connection)
             if not await store.lock_app(command.app_id):
                 raise not_found(f"There is no app {command.app_id!r}. `wepeople app list ORG` shows an org's apps.")
@@ -114,6 +120,7 @@ class DirectoryCommands:
         await self._outbox.require_stream()
         fact = outbox_fact(imported)
         async with transaction(self._pool) as connection:
+            await act_for_org(connection, command.org_id)
             if not await DirectoryStore(connection).org_exists(command.org_id):
                 raise _unknown_org(command.org_id)
             await self._outbox.write(connection, fact)

@@ -44,6 +44,6 @@ ORDER BY a.created_at, a.app_id
 SELECT FROM auth.apps WHERE app_id = %(app_id)s FOR UPDATE
 
 -- name: allow
-INSERT INTO auth.app_event_types (app_id, event_type)
-SELECT %(app_id)s, unnest(%(event_types)s::text[])
+INSERT INTO auth.app_event_types (app_id, org_id, event_type)
+SELECT app_id, org_id, unnest(%(event_types)s::text[]) FROM auth.apps WHERE app_id = %(app_id)s
 ON CONFLICT DO NOTHING

@@ -6,7 +6,7 @@ SELECT k.hash, k.revoked_at IS NOT NULL AS revoked,
        p.org_requests_per_second, p.max_events_per_month
 FROM auth.keys k
 JOIN auth.apps a USING (app_id)
-JOIN auth.orgs o USING (org_id)
+JOIN auth.orgs o ON o.org_id = a.org_id
 JOIN auth.plans p ON p.name = o.plan
 WHERE k.key_id = %(key_id)s
 
@@ -16,8 +16,8 @@ FROM auth.apps a
 WHERE a.app_id = %(app_id)s
 
 -- name: insert_key
-INSERT INTO auth.keys (key_id, app_id, name, hash, requests_per_second)
-VALUES (%(key_id)s, %(app_id)s, %(name)s, %(hash)s, %(requests_per_second)s)
+INSERT INTO auth.keys (key_id, app_id, org_id, name, hash, requests_per_second)
+SELECT %(key_id)s, app_id, org_id, %(name)s, %(hash)s, %(requests_per_second)s FROM auth.apps WHERE app_id = %(app_id)s
 RETURNING key_id, app_id, name, requests_per_second, created_at, revoked_at
 
 -- name: list_keys

@@ -14,7 +14,7 @@ _VIEW = """
 SELECT r.request_id, r.org_id, r.app_id, r.connection, r.kind, r.sequence, r.received_at,
        r.accepted::integer AS accepted, r.rejected::integer AS rejected,
        (SELECT c.committed_at FROM {schema}.commits c
-        WHERE c.partition = r.partition AND c.through >= r.sequence ORDER BY c.through LIMIT 1) AS projected_at
+        WHERE c.org_id = r.org_id AND c.through >= r.sequence ORDER BY c.through LIMIT 1) AS projected_at
 FROM {schema}.requests r
 """
 

@@ -23,6 +23,7 @@ from wepeople_projections.postgres.about import (
     set_on_poison,
 )
 from wepeople_projections.postgres.ddl import create_schema, tables_sha256, views_of
+from wepeople_projections.postgres.row_security import secure_rows
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.poison import PoisonFound
 from wepeople_projections.selection import Selection
@@ -85,6 +86,8 @@ async def _begun(place: Workplace, loaded: Loaded, choice: Choice, on_poison: On
                 f"{about.version}. Give it version = {about.version + 1}, which is built beside this one; or begin "
                 f"anew: wepeople projection drop {about.name} {about.version}"
             )
+        async with connection.transaction():
+            await secure_rows(connection, schema)
         if choice.anything:
             kept(about.selection, selection, schema)
         if said := without_effect(choice, selection):

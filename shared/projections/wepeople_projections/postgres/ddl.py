@@ -13,20 +13,12 @@ from wepeople_projections.errors import ProjectionError
 from wepeople_projections.naming import split_version
 from wepeople_projections.postgres.about import About, write_about
 from wepeople_projections.postgres.quoting import quoted
+from wepeople_projections.postgres.row_security import secure_rows
 from wepeople_projections.postgres.trying import try_views
 from wepeople_projections.projection import Definition
 from wepeople_projections.table import TableSpec
 
-ORG_TABLES = ("orgs", "identifiers", "named_events", "parked")
-"""Tables that every projection has, with rows of orgs."""
-
 _RUNTIME = files(__package__).joinpath("runtime.sql").read_text()
-_ROW_POLICIES = """
-ALTER TABLE {table} ENABLE ROW LEVEL SECURITY;
-CREATE POLICY operator_sees_all ON {table} FOR SELECT TO wepeople_operator USING (true);
-CREATE POLICY reader_sees_its_orgs ON {table} FOR SELECT TO wepeople_reader USING
-    (org_id = ANY (ARRAY(SELECT r.org_id FROM live.reader_orgs r WHERE r.role_name = current_user)));
-"""
 _DEPENDENTS = """
 SELECT DISTINCT vn.nspname || '.' || v.relname
 FROM pg_depend d
@@ -63,6 +55,7 @@ async def create_schema(connection: AsyncConnection[Any], definition: Definition
     try:
         async with connection.transaction():
             await connection.execute("\n".join(_statements(definition, schema)))
+            await secure_rows(connection, schema)
             await try_views(connection, schema, definition.views)
             await write_about(connection, schema, msgspec.structs.replace(about, views=views_of(definition)))
     except (errors.DuplicateSchema, errors.UniqueViolation) as error:
@@ -95,8 +88,6 @@ def _statements(definition: Definition, schema: str) -> Iterator[str]:
     for spec in definition.tables:
         yield from _table(schema, spec)
         yield f"GRANT SELECT ON {quoted(schema)}.{quoted(spec.name)} TO wepeople_operator, wepeople_reader;"
-    for table in (*ORG_TABLES, *(spec.name for spec in definition.tables)):
-        yield _ROW_POLICIES.replace("{table}", f"{quoted(schema)}.{quoted(table)}")
 
 
 def _table(schema: str, spec: TableSpec) -> Iterator[str]:

@@ -25,12 +25,13 @@ CREATE TABLE {schema}.checkpoint (
     moved_at         timestamptz NOT NULL DEFAULT now()
 );
 
--- When what a partition has up to `through` became visible: about this database, not about the stream.
+-- When what an org has up to `through` became visible: about this database, not about the stream.
 CREATE TABLE {schema}.commits (
-    partition    smallint    NOT NULL,
-    through      bigint      NOT NULL,
-    committed_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (partition, through)
+    org_id       text COLLATE "C" NOT NULL,
+    partition    smallint         NOT NULL,
+    through      bigint           NOT NULL,
+    committed_at timestamptz      NOT NULL DEFAULT now(),
+    PRIMARY KEY (org_id, through)
 );
 
 -- `salt` keys the ids of the org's workers; nobody but the owner reads it.

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from wepeople_projections.columns import Column, Kind, Merge
 from wepeople_projections.postgres.quoting import quoted
 from wepeople_projections.postgres.records import selected, taken_apart
+from wepeople_projections.postgres.row_security import door_of
 from wepeople_projections.table import TableSpec
 
 # What is equal there may still differ in how it shows (1.0 and 1.00), and then it is another value.
@@ -31,8 +32,9 @@ class Statements(NamedTuple):
 
 
 def copy_statement(schema: str, spec: TableSpec, columns: Sequence[str]) -> str:
-    """COPY into these columns."""
-    return f"COPY {quoted(schema)}.{quoted(spec.name)} ({', '.join(map(quoted, columns))}) FROM STDIN (FORMAT binary)"
+    """COPY into these columns, through the table's door."""
+    door = f"{quoted(schema)}.{quoted(door_of(spec.name))}"
+    return f"COPY {door} ({', '.join(map(quoted, columns))}) FROM STDIN (FORMAT binary)"
 
 
 @lru_cache(maxsize=512)

@@ -4,6 +4,7 @@ The transaction that writes rows moves the checkpoint by compare-and-set, as its
 repeats nothing and a second writer is fenced.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +32,9 @@ class Checkpoint:
     table: int
 
     async def advance(
-        self, connection: AsyncConnection[Any], start: Position, end: Position, rows: int, *, journal: bool
+        self, connection: AsyncConnection[Any], start: Position, end: Position, rows: int, *, orgs: Collection[str]
     ) -> None:
-        """Move it in the caller's transaction, and note in the journal of commits that messages came with it.
+        """Move it in the caller's transaction, and note in the journal of commits whose messages came with it.
 
         `Fenced` unless it still is where the caller started.
         """
@@ -43,8 +44,8 @@ class Checkpoint:
         cursor = await connection.execute(sql["advance"], moved + found)
         if cursor.rowcount != 1:
             raise Fenced(self.partition, start.sequence)
-        if journal:
-            await connection.execute(sql["commit"], [self.partition, end.sequence])
+        if orgs:
+            await connection.execute(sql["commit"], [self.partition, end.sequence, sorted(orgs)])
 
 
 async def load(

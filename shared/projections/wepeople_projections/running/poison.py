@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.stream import StoredMessage
+from wepeople_contracts.subjects import parse_ingest_subject
 from wepeople_projections.changes import Changes
 from wepeople_projections.decode import decode
 from wepeople_projections.errors import OperationError, ProjectionError
@@ -22,6 +23,7 @@ from wepeople_projections.running.checkpoint import Checkpoint
 from wepeople_projections.running.job import Job
 from wepeople_projections.running.lookups import find_bindings, find_names
 from wepeople_projections.running.remembering import load_memory
+from wepeople_projections.running.traced import traced_commit
 
 log = get_logger(__name__)
 
@@ -94,9 +96,10 @@ async def write(job: Job, checkpoint: Checkpoint, batch: Prepared) -> None:
 async def _write_or_refuse(job: Job, checkpoint: Checkpoint, batch: Prepared) -> Exception | None:
     """Write all of a batch, or nothing of it; why it was refused, if it was."""
     try:
-        async with job.pool.connection() as connection:
-            await advance(connection, checkpoint, batch)
-            await write_changes(connection, job.schema, batch.changes)
+        with traced_commit(job.schema, checkpoint.partition, batch.messages, batch.changes.rows):
+            async with job.pool.connection() as connection:
+                await advance(connection, checkpoint, batch)
+                await write_changes(connection, job.schema, batch.changes)
     except (psycopg.Error, OperationError) as error:
         if not refused(error):
             raise
@@ -108,12 +111,14 @@ def log_parked(job: Job, parked: Sequence[Parked]) -> None:
     """Say what was put aside; what only waits is the consequence of something that was said."""
     for row in parked:
         say = log.info if row.waits else log.error
-        say("parked", schema=job.schema, sequence=row.message.sequence, row=row.row_index, reason=row.reason)
+        about = {"schema": job.schema, "sequence": row.message.sequence, "row": row.row_index, "org_id": row.org_id}
+        say("parked", **about, reason=row.reason)
 
 
 async def advance(connection: AsyncConnection[Any], checkpoint: Checkpoint, batch: Prepared) -> None:
     """Move the checkpoint over a batch, as the first thing of its transaction."""
-    await checkpoint.advance(connection, batch.start, batch.end, batch.changes.rows, journal=bool(batch.messages))
+    orgs = {parse_ingest_subject(message.subject).org_id for message in batch.messages}
+    await checkpoint.advance(connection, batch.start, batch.end, batch.changes.rows, orgs=orgs)
 
 
 def poison(parked: Sequence[Parked]) -> PoisonFound | None:
@@ -124,6 +129,11 @@ def poison(parked: Sequence[Parked]) -> PoisonFound | None:
 
 async def _write_in_parts(job: Job, checkpoint: Checkpoint, batch: Prepared) -> None:
     """Write one message part by part, and park those that are refused; one transaction all the same."""
+    with traced_commit(job.schema, checkpoint.partition, batch.messages, batch.changes.rows):
+        await _write_part_by_part(job, checkpoint, batch)
+
+
+async def _write_part_by_part(job: Job, checkpoint: Checkpoint, batch: Prepared) -> None:
     async with job.pool.connection() as connection:
         await advance(connection, checkpoint, batch)
         memory = await load_memory(connection, job, checkpoint.partition)

@@ -14,12 +14,14 @@ SET sequence = %s, message_sequence = %s, message_id = %s, rows = rows + %s, mov
 WHERE partition = %s AND tableoid = %s::bigint::oid AND stream_identity = %s AND sequence = %s
 
 -- name: commit
-INSERT INTO {schema}.commits (partition, through, committed_at) VALUES (%s, %s, now()) ON CONFLICT DO NOTHING
+INSERT INTO {schema}.commits (org_id, partition, through, committed_at)
+SELECT org_id, %s, %s, now() FROM unnest(%s::text[]) AS brought(org_id)
+ON CONFLICT DO NOTHING
 
 -- name: forget_commits
 DELETE FROM {schema}.commits c
 WHERE partition = ANY (%s) AND committed_at < now() - interval '14 days'
-  AND EXISTS (SELECT FROM {schema}.commits later WHERE later.partition = c.partition AND later.through > c.through)
+  AND EXISTS (SELECT FROM {schema}.commits later WHERE later.org_id = c.org_id AND later.through > c.through)
 
 -- name: positions
 SELECT partition, sequence FROM {schema}.checkpoint

@@ -44,7 +44,7 @@ async def settle_some(job: Job, checkpoint: Checkpoint, position: Position) -> b
         if await cursor.fetchone() == (False,):
             return False
     async with job.pool.connection() as connection:
-        await checkpoint.advance(connection, position, position, 0, journal=False)
+        await checkpoint.advance(connection, position, position, 0, orgs=())
         await connection.execute(sql["skip"], [partition])
         dues = await find_dues(connection, job, partition)
         if not dues:

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
-from deploy.kubernetes.render import OVERLAYS
-from tests.support.manifests import SERVICES, container, of_kind, part, workloads
+from deploy.kubernetes.render import HERE, OVERLAYS
+from tests.support.manifests import OURS, SERVICES, container, of_kind, part, workloads
 from wepeople_provision.nats_users import USERS
 
 Arrow = tuple[str, str, int]
@@ -73,6 +74,16 @@ def test_outside_there_are_names_for_all_and_what_production_needs(overlay: str)
 
 def test_whoever_may_reach_nats_is_a_user_of_it_and_the_other_way_round() -> None:
     assert USERS.keys() == USES_NATS
+
+
+@pytest.mark.parametrize(("server", "users"), [("nats", USES_NATS), ("postgres", USES_POSTGRES)])
+def test_the_networks_of_compose_bring_the_same_parts_to_a_server(server: str, users: set[str]) -> None:
+    services = yaml.safe_load((HERE.parent / "compose" / "compose.yaml").read_text())["services"]
+    networks = set(services[server]["networks"])
+
+    together = {part for part in OURS if networks & set(services[part]["networks"])}
+    # An analyst's projections run wherever the analyst keeps them running.
+    assert together == users - {"analyst"}
 
 
 @every_overlay

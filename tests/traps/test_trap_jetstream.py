@@ -125,7 +125,7 @@ async def test_a_slow_subscriber_loses_messages_in_silence_hence_the_stream_read
 
 
 async def test_the_servers_default_is_to_sync_every_two_minutes_hence_our_configuration(tmp_path: Path) -> None:
-    ours = configuration(tmp_path / "ours", free_port())
+    ours = configuration(tmp_path / "ours", free_port(), "ours")
     assert (await _jetstream_settings(tmp_path, ours)).get("sync_always") is True
     default = ours.replace("sync_interval: always", "").replace(str(tmp_path / "ours"), str(tmp_path / "default"))
     settings = await _jetstream_settings(tmp_path, default)

@@ -5,9 +5,9 @@ import json
 import time
 from pathlib import Path
 
-import nats
 from nats.errors import Error as NatsError
 
+from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_embedded.binaries import nats_server
 from wepeople_embedded.child import Child, ChildFailed
 
@@ -18,19 +18,35 @@ _POLL_SECONDS = 0.03
 
 
 class NatsServer:
-    """Its configuration is written into `directory` at each start; `url` is the same across restarts."""
+    """Its configuration is written into `directory` at each start; `url` is the same across restarts.
 
-    def __init__(self, directory: Path, *, port: int, log_path: Path) -> None:
+    `access` is what the configuration says of users (nothing: everybody may do everything) and whatever else goes to its
+    end, and `seed` that of one who may ask how JetStream is. `name` is the server's own, which differs within a cluster.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int,
+        log_path: Path,
+        access: str = "",
+        seed: str | None = None,
+        name: str = "wepeople",
+    ) -> None:
         self._directory = directory
         self._config_file = directory / "nats-server.conf"
         self.port = port
         self.url = f"nats://127.0.0.1:{port}"
+        self._access = access
+        self._name = name
+        self._address = NatsAddress(self.url, seed)
         self.child = Child("nats", [nats_server(), "--config", self._config_file], log_path=log_path)
 
     async def start(self) -> None:
         """Start it and return once JetStream answers; `ChildFailed` when it does not."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._config_file.write_text(configuration(self._directory / "jetstream", self.port))
+        self._config_file.write_text(configuration(self._directory / "jetstream", self.port, self._name) + self._access)
         self.child.spawn()
         deadline = time.monotonic() + _START_SECONDS
         while not await self._answers():
@@ -53,7 +69,14 @@ class NatsServer:
             # The port first: nats-py reports a refused connection through its error logger.
             _, writer = await asyncio.open_connection("127.0.0.1", self.port)
             writer.close()
-            connection = await nats.connect(self.url, allow_reconnect=False, connect_timeout=1)
+            connection = await connect(
+                self._address,
+                "wepeople-up",
+                allow_reconnect=False,
+                connect_timeout=1,
+                disconnected_cb=None,
+                closed_cb=None,
+            )
         except (NatsError, OSError, TimeoutError):
             return False
         try:
@@ -65,13 +88,13 @@ class NatsServer:
             await connection.close()
 
 
-def configuration(store: Path, port: int) -> str:
+def configuration(store: Path, port: int, name: str) -> str:
     """The text of nats-server.conf; JSON strings are valid in it.
 
     `sync_interval: always`, because 202 means that the message is on disk; its default is two minutes.
     """
     return f"""\
-server_name: wepeople
+server_name: {name}
 host: 127.0.0.1
 port: {port}
 max_payload: {MAX_PAYLOAD_BYTES}

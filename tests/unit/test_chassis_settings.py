@@ -1,5 +1,6 @@
 """Settings: from the environment, else from a directory of secrets; what is wrong is named, and never repeated."""
 
+import re
 from pathlib import Path
 
 import nkeys
@@ -17,6 +18,14 @@ class _Settings(PostgresSettings):
 
     cost: int = Field(default=10, ge=4)
     token: SecretStr = SecretStr("")
+
+
+def refused(capsys: pytest.CaptureFixture[str]) -> str:
+    """What is printed of settings that are wrong."""
+    with pytest.raises(SystemExit) as ended:
+        load_settings(_Settings)
+    assert ended.value.code == 2
+    return capsys.readouterr().err
 
 
 @pytest.fixture(autouse=True)
@@ -49,32 +58,32 @@ def test_what_the_environment_does_not_give_comes_from_the_directory_of_secrets(
         ("NATS_SEED", "SUpa55word"),
         ("NATS_SEED", nkeys.encode_seed(bytes(32), nkeys.PREFIX_BYTE_ACCOUNT).decode()),
         ("NATS_URL", "https://pa55word@nats"),
-        ("NATS_URL", "nats://one:4222,pa55word"),
-        ("COST", "pa55word"),
-        ("OPS_PORT", "99999"),
+        ("NATS_URL", "nats://one:4222,x:pa55word@two"),
     ],
 )
 def test_what_is_wrong_is_named_with_an_example_and_its_value_is_not_repeated(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(f"WEPEOPLE_{name}", value)
-    with pytest.raises(SystemExit) as ended:
-        load_settings(_Settings)
-    assert f"WEPEOPLE_{name}" in str(ended.value)
-    assert "for example" in str(ended.value)
-    assert value not in str(ended.value)
+    printed = refused(capsys)
+    assert f"WEPEOPLE_{name}: " in printed
+    assert "for example: " in printed
+    assert "pa55word" not in printed
+    assert value not in printed
 
 
-def test_what_is_missing_is_named_with_an_example(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_named_with_an_example(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("WEPEOPLE_POSTGRES_DSN")
-    with pytest.raises(SystemExit, match=r"WEPEOPLE_POSTGRES_DSN: Field required \(for example postgresql://"):
-        load_settings(_Settings)
+    assert re.search(r"WEPEOPLE_POSTGRES_DSN: missing\n.*\n *for example: postgresql://", refused(capsys))
 
 
-def test_a_directory_of_secrets_that_is_not_there_is_no_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_of_secrets_that_is_not_there_is_no_empty_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("WEPEOPLE_SECRETS_DIR", "/nowhere/to/be/found")
-    with pytest.raises(SystemExit, match=r"WEPEOPLE_SECRETS_DIR.*/nowhere/to/be/found"):
-        load_settings(_Settings)
+    assert re.search(r"WEPEOPLE_SECRETS_DIR.*/nowhere/to/be/found", refused(capsys))
 
 
 def test_nothing_that_settings_print_of_themselves_has_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from wepeople_chassis.logging import configure_logging
 from wepeople_chassis.operator import fail
-from wepeople_chassis.settings import load_settings
+from wepeople_chassis.settings import CHECK_CONFIG, load_settings
 from wepeople_provision import provision as provisioner
 from wepeople_provision.change import as_json, as_text
 from wepeople_provision.errors import ProvisionError
@@ -18,6 +18,9 @@ from wepeople_provision.stream_plan import Wishes
 def provision(
     plan: Annotated[bool, typer.Option("--plan", help="Print what would change, and change nothing.")] = False,
     as_json_text: Annotated[bool, typer.Option("--json", help="With --plan: print JSON, for scripts.")] = False,
+    check_config: Annotated[
+        bool, typer.Option(CHECK_CONFIG, help="Say `ok` or what is wrong with the settings, and do nothing.")
+    ] = False,
     after_rollout: Annotated[
         bool, typer.Option("--after-rollout", help="No process of the release before is left: also take away its part.")
     ] = False,
@@ -30,7 +33,7 @@ def provision(
     """
     if as_json_text and not plan:
         fail("--json goes with --plan.")
-    settings = load_settings(ProvisionSettings)
+    settings = load_settings(ProvisionSettings, [CHECK_CONFIG] if check_config else [])
     configure_logging("provision", "ERROR")
     wishes = Wishes(settings.stream_replicas, settings.stream_max_bytes)
     try:

@@ -10,10 +10,17 @@ from wepeople_provision.errors import ProvisionError
 
 
 class ProvisionSettings(ServiceSettings):
-    """`admin_dsn` names the database and a superuser of it; the passwords file is a JSON object, role to password."""
+    """Where it works, as whom, and what a deployment wishes for itself."""
 
-    admin_dsn: SecretStr = Field(examples=["postgresql://postgres:PASSWORD@postgres:5432/wepeople"])
+    admin_dsn: SecretStr = Field(
+        examples=[
+            "postgresql://postgres:PASSWORD@postgres:5432/wepeople?sslmode=verify-full&sslrootcert=/run/ca/ca.crt"
+        ]
+    )
+    """The database, and a superuser of it."""
+
     role_passwords_file: Path = Field(examples=["/run/secrets/role_passwords.json"])
+    """The password of each login role, as one JSON object: `{"wepeople_auth": "…", …}`."""
 
     stream_replicas: int | None = Field(default=None, ge=1, le=5, examples=[3])
     """How many servers of the NATS cluster have a copy of the stream; without it, a running stream keeps its number and

@@ -1,5 +1,7 @@
 """`python -m wepeople_auth`."""
 
+import sys
+
 import uvloop
 
 from wepeople_auth.app import serve
@@ -10,7 +12,7 @@ from wepeople_chassis.settings import load_settings
 
 def main() -> None:
     """Read the settings and serve."""
-    settings = load_settings(AuthSettings)
+    settings = load_settings(AuthSettings, sys.argv[1:])
     configure_logging("auth", settings.log_level)
     uvloop.run(serve(settings))
 

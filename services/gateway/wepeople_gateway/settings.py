@@ -8,9 +8,13 @@ from wepeople_chassis.settings import ServiceSettings
 class GatewaySettings(ServiceSettings):
     """`WEPEOPLE_` + the field's name in capitals."""
 
-    http_host: str = "127.0.0.1"
+    http_host: str = Field(default="127.0.0.1", examples=["0.0.0.0"])  # noqa: S104
+    """Where clients are answered."""
+
     http_port: int = Field(default=8080, ge=0, le=65_535)
-    docs_url: str = "/developers/guide"
+    """0 takes a free port; which one it is stands in the log, as `listening`."""
+
+    docs_url: str = Field(default="/developers/guide", examples=["https://docs.example.com/ingest"])
     """The page that `docsUrl` of errors points into; as it is, relative to whichever gateway answered, so that a replay
     by another one is the same to the byte. The page must have the guide's anchors.
     """

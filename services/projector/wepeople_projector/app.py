@@ -11,7 +11,6 @@ from wepeople_chassis.broker import BROKER_DOWN, close, connect, serve_ready, wa
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.ops import Ops, nats_answers, start_ops, stream_answers
 from wepeople_chassis.postgres import Pool, database_answers, make_pool
-from wepeople_chassis.settings import load_settings
 from wepeople_chassis.stream import StreamError
 from wepeople_chassis.tasks import run_together
 from wepeople_projections.errors import ProjectionError
@@ -37,9 +36,8 @@ YOUNG_OBJECTS = 100_000
 cycles, and at the default of 700 the collector walks every batch in vain, for half of the projector's time."""
 
 
-async def run() -> None:
+async def run(settings: ProjectorSettings) -> None:
     """Run until SIGTERM; `SystemExit` with one plain line when it cannot go on."""
-    settings = load_settings(ProjectorSettings)
     configure_logging(SERVICE, settings.log_level)
     ops = await start_ops(SERVICE, settings)
     gc.freeze()

@@ -1,5 +1,7 @@
 """`python -m wepeople_quota`."""
 
+import sys
+
 import uvloop
 from psycopg.errors import InvalidSchemaName, UndefinedColumn, UndefinedTable
 
@@ -13,7 +15,7 @@ from wepeople_quota.store import DatabaseWentBack, Fenced
 def main() -> None:
     """Run quota until it is told to stop; exit 1 with one line when it cannot go on."""
     try:
-        uvloop.run(serve(load_settings(QuotaSettings)))
+        uvloop.run(serve(load_settings(QuotaSettings, sys.argv[1:])))
     except (StreamError, Fenced, DatabaseWentBack) as error:
         raise SystemExit(f"Quota stopped: {error}.") from None
     except (InvalidSchemaName, UndefinedTable, UndefinedColumn):

@@ -1,16 +1,21 @@
 """Settings come from the environment or from files of secrets, under one prefix, and are checked at the start."""
 
+import logging
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wepeople_chassis.broker import NatsAddress, user_of_seed
+from wepeople_chassis.settings_check import PREFIX, problems_of
 
 SECRETS_DIR = "WEPEOPLE_SECRETS_DIR"
+CHECK_CONFIG = "--check-config"
 
 
 class ServiceSettings(BaseSettings):
@@ -20,7 +25,13 @@ class ServiceSettings(BaseSettings):
     environment does not give may be in the directory `WEPEOPLE_SECRETS_DIR`: the file `wepeople_nats_seed`, say.
     """
 
-    model_config = SettingsConfigDict(env_prefix="WEPEOPLE_", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,
+        frozen=True,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
 
     nats_url: str = Field(default="nats://127.0.0.1:4222", examples=["tls://nats-1:4222,tls://nats-2:4222"])
     """Of one server, or of several with commas between; `tls://` wants a certificate that is in order."""
@@ -41,12 +52,20 @@ class ServiceSettings(BaseSettings):
     """0 takes a free port; which one it is stands in the log, as `ops_listening`."""
 
     log_level: str = Field(default="INFO", examples=["DEBUG"])
+    """From which level on lines are written: DEBUG, INFO, WARNING or ERROR; lines of JSON on stderr."""
 
     @property
     def nats(self) -> NatsAddress:
         """Where NATS is, and who we are there."""
         seed = self.nats_seed.get_secret_value() if self.nats_seed else None
         return NatsAddress(self.nats_url, seed, self.nats_ca_file)
+
+    @field_validator("log_level")
+    @classmethod
+    def _is_level(cls, level: str) -> str:
+        if level.upper() not in logging.getLevelNamesMapping():
+            raise ValueError("not a level")
+        return level.upper()
 
     @field_validator("nats_url")
     @classmethod
@@ -67,7 +86,12 @@ class ServiceSettings(BaseSettings):
 class PostgresSettings(ServiceSettings):
     """Of a service with a database: `postgres_dsn` is a libpq URI with its own role and password."""
 
-    postgres_dsn: SecretStr = Field(examples=["postgresql://wepeople_auth:PASSWORD@postgres:5432/wepeople"])
+    postgres_dsn: SecretStr = Field(
+        examples=[
+            "postgresql://wepeople_SERVICE:PASSWORD@postgres:5432/wepeople?sslmode=verify-full&sslrootcert=/run/ca/ca.crt"
+        ]
+    )
+    """The database, with this service's own role and password."""
 
     @field_validator("postgres_dsn")
     @classmethod
@@ -80,24 +104,24 @@ class PostgresSettings(ServiceSettings):
 S = TypeVar("S", bound=BaseSettings)
 
 
-def load_settings(cls: type[S]) -> S:
-    """Read a settings class; `SystemExit` with the variable's name and an example, and never its value, when one is
-    missing or wrong.
+def load_settings(cls: type[S], arguments: Sequence[str] = ()) -> S:
+    """Read a settings class; exits with code 2 and a word on each variable that is missing, wrong or unknown, and never
+    a secret's value. With the argument `--check-config` it exits with 0 and `ok` when all is well.
     """
-    directory = os.environ.get(SECRETS_DIR)
-    if directory and not Path(directory).is_dir():
-        raise SystemExit(f"Wrong settings in the environment:\n  {SECRETS_DIR}: there is no directory {directory}")
-    try:
-        return cls(_secrets_dir=directory or None)
-    except ValidationError as error:
-        lines = [_complaint(cls, e["loc"], e["msg"]) for e in error.errors(include_input=False, include_context=False)]
-        raise SystemExit("Wrong settings in the environment:\n" + "\n".join(lines)) from None
+    if list(arguments) not in ([], [CHECK_CONFIG]):
+        _refuse(f"Settings come from the environment; the only argument is {CHECK_CONFIG}.")
+    directory = os.environ.get(SECRETS_DIR) or None
+    if directory is not None and not Path(directory).is_dir():
+        _refuse(f"Wrong settings:\n  {SECRETS_DIR}: there is no directory {directory}")
+    secrets_dir = Path(directory) if directory else None
+    if problems := problems_of(cls, secrets_dir):
+        _refuse("\n".join(["Wrong settings:", *map(str, problems)]))
+    if arguments:
+        print("ok")
+        raise SystemExit(0)
+    return cls(_secrets_dir=secrets_dir)
 
 
-def _complaint(cls: type[BaseSettings], location: tuple[int | str, ...], message: str) -> str:
-    variable = cls.model_config.get("env_prefix", "") + "_".join(map(str, location)).upper()
-    line = f"  {variable}: {message.removeprefix('Value error, ')}"
-    field = cls.model_fields.get(str(location[0])) if location else None
-    if field is None:
-        return line
-    return f"{line} (for example {field.examples[0] if field.examples else field.default})"
+def _refuse(message: str) -> NoReturn:
+    print(message, file=sys.stderr)
+    raise SystemExit(2)

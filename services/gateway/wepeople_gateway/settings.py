@@ -16,7 +16,7 @@ class GatewaySettings(ServiceSettings):
 
     docs_url: str = Field(default="/developers/guide", examples=["https://docs.example.com/ingest"])
     """The page that `docsUrl` of errors points into; as it is, relative to whichever gateway answered, so that a replay
-    by another one is the same to the byte. The page must have the guide's anchors.
+    by another one is the same to the byte: set the same one everywhere. The page must have the guide's anchors.
     """
 
     max_body_bytes: int = Field(default=9 * 1024 * 1024, ge=1024)

@@ -34,7 +34,7 @@ class ServiceSettings(BaseSettings):
     )
 
     nats_url: str = Field(default="nats://127.0.0.1:4222", examples=["tls://nats-1:4222,tls://nats-2:4222"])
-    """Of one server, or of several with commas between; `tls://` wants a certificate that is in order."""
+    """Where NATS is: one server, or several with commas between; `tls://` wants a certificate that is in order."""
 
     nats_seed: SecretStr | None = Field(default=None, examples=["SUA…, the 58 letters of a user's nkey seed"])
     """Who this service is for NATS; without it, nobody in particular."""

@@ -12,7 +12,7 @@ up: $(INSTALLED)
 	@exec $(BIN)/wepeople up $(ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/pytest -m "not slow and not containers" $(ARGS)
+	$(BIN)/pytest -m "not slow and not containers" -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

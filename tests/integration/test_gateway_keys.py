@@ -13,17 +13,18 @@ from wepeople_contracts.ids import new_key
 
 pytestmark = pytest.mark.usefixtures("unharmed")
 
+KEY = "wp_live_0123456789abcdef0123456789abcdef"
 MALFORMED = [
     "",
     "Bearer",
     "Bearer ",
     "Bearer wp_live_",
     "Bearer wp_live_123",
-    f"Bearer {new_key()}0",
-    f"Bearer {new_key().upper()}",
+    f"Bearer {KEY}0",
+    f"Bearer {KEY.upper()}",
     f"Bearer wp_test_{'0' * 32}",
-    f"Basic {new_key()}",
-    f"Bearer {new_key()} {new_key()}",
+    f"Basic {KEY}",
+    f"Bearer {KEY} {KEY}",
     "Bearer wp_live_" + "٣" * 32,
     "Bearer " + "x" * 4000,
 ]

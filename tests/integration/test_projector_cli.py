@@ -60,7 +60,7 @@ async def test_an_orgs_workers_are_listed_by_its_id_or_name(fresh: Fresh) -> Non
     assert (await wepeople(fresh, "worker", "list", f"Org {ORG}", "--json")).json == listed
 
 
-@pytest.mark.parametrize("name", [ALEX, "eng-17", " Alex@ACME.com"])
+@pytest.mark.parametrize("name", [ALEX, "eng-17", " Alex@ACME.com"], ids=["id", "external id", "email"])
 async def test_a_worker_is_shown_by_its_id_external_id_or_email(fresh: Fresh, name: str) -> None:
     [worker] = (await wepeople(fresh, "worker", "show", name, "--json")).json
     assert (worker["worker_id"], worker["org_id"], worker["in_directory"]) == (ALEX, ORG, True)

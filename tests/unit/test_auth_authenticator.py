@@ -129,7 +129,7 @@ async def test_many_who_ask_at_once_share_one_read_and_one_check(auth: Auth) -> 
     assert (auth.database.reads, auth.bcrypt.checks) == (1, 1)
 
 
-@pytest.mark.parametrize("token", ["", "wp_live_", TOKEN.upper(), TOKEN + "0", " " + TOKEN])
+@pytest.mark.parametrize("token", ["", "wp_live_", TOKEN.upper(), TOKEN + "0", " " + TOKEN], ids=range(5))
 async def test_what_is_not_shaped_like_a_key_reaches_neither_postgres_nor_bcrypt(auth: Auth, token: str) -> None:
     assert await auth.refusal(token) == "invalid_key"
     assert (auth.database.reads, auth.bcrypt.checks) == (0, 0)

@@ -6,7 +6,7 @@ MEMBERS := shared/contracts shared/chassis shared/projections services/gateway s
            services/projector deploy/provision deploy/embedded
 INSTALLED := $(VENV)/.installed
 
-.PHONY: up test check bench faults images secrets compose containers specification constraints clean
+.PHONY: up test check bench faults alerts images secrets compose containers manifests specification constraints clean
 
 up: $(INSTALLED)
 	@exec $(BIN)/wepeople up $(ARGS)
@@ -17,7 +17,7 @@ test: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(wildcard $(addsuffix /wepeople_*,$(MEMBERS))) tests bench examples
+	$(BIN)/mypy $(wildcard $(addsuffix /wepeople_*,$(MEMBERS))) deploy/kubernetes tests bench examples
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)
@@ -25,6 +25,11 @@ bench: $(INSTALLED)
 
 faults: $(INSTALLED)
 	$(BIN)/pytest -m slow $(ARGS)
+
+# The alerts' own tests. promtool comes with Prometheus (Debian: `apt-get install --no-install-recommends prometheus`).
+alerts:
+	promtool check config deploy/observe/prometheus.yml
+	promtool test rules deploy/observe/alerts_test.yml
 
 # From here to `containers`: what needs Docker; only `containers` itself needs Python too.
 COMPOSE := docker compose --file deploy/compose/compose.yaml
@@ -55,10 +60,24 @@ $(INSTALLED): constraints.txt pyproject.toml $(addsuffix /pyproject.toml,$(MEMBE
 	  --group dev $(addprefix -e ,$(MEMBERS))
 	@touch $@
 
-# The documents that are made from the contract's types; tests/contract says when they are stale.
+# What Kubernetes gets: rendered by kustomize, kubectl or Go, then checked by strict schemas and rules of our own (they are
+# in `make test` too) and by checkov, which wants other versions of packages and so has a place of its own.
+CHECKOV := $(VENV)/checkov
+manifests: $(INSTALLED) $(CHECKOV)/bin/checkov
+	$(BIN)/python -m deploy.kubernetes.render
+	$(BIN)/pytest tests/unit/test_manifests_*.py
+	$(CHECKOV)/bin/checkov --config-file deploy/kubernetes/checkov.yaml --directory deploy/kubernetes/rendered
+
+$(CHECKOV)/bin/checkov:
+	@echo "Installing checkov into $(CHECKOV) (about a minute, once) ..."
+	@$(PYTHON) -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/python -m pip install --quiet --disable-pip-version-check checkov==3.3.30
+
+# The documents that are made from the contract's types and the settings' classes; tests/contract says when they are stale.
 specification: $(INSTALLED)
 	$(BIN)/python -m wepeople_gateway.specification openapi > docs/openapi.yaml
 	$(BIN)/python -m wepeople_gateway.specification asyncapi > docs/asyncapi.yaml
+	$(BIN)/python -m wepeople_chassis.configuration > docs/configuration.md
 
 # Takes the newest version of everything and pins it: names and versions, no addresses. Run it by the oldest Python that
 # we support: some packages want 3.11.5, and Debian 12 has 3.11.2.

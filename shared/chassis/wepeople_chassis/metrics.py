@@ -33,5 +33,5 @@ class LineCounter(logging.Handler):
 
 
 def metrics_of(module: ModuleType) -> Iterator[MetricWrapperBase]:
-    """The metrics that a module defines, in order."""
-    return (value for value in vars(module).values() if isinstance(value, MetricWrapperBase))
+    """The metrics that a module defines, in order: its constants. What is bound of them has names in lower case."""
+    return (value for name, value in vars(module).items() if name.isupper() and isinstance(value, MetricWrapperBase))

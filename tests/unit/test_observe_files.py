@@ -1,0 +1,152 @@
+"""What watches the system speaks of what there is: alerts, dashboard and docs name the metrics of the code, by labels
+that they have; each alert is tested and explained. What the alerts do is tested by promtool: `make alerts`.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client.metrics import MetricWrapperBase
+
+import wepeople_auth.metrics
+import wepeople_chassis.metrics
+import wepeople_gateway.metrics
+import wepeople_projector.metrics
+import wepeople_quota.metrics
+from wepeople_chassis.metrics import metrics_of
+
+ROOT = Path(__file__).parents[2]
+OBSERVE = ROOT / "deploy/observe"
+DOCS = (ROOT / "docs/observability.md").read_text("utf-8")
+SERVICES = {
+    "every service": wepeople_chassis.metrics,
+    "gateway": wepeople_gateway.metrics,
+    "auth": wepeople_auth.metrics,
+    "quota": wepeople_quota.metrics,
+    "projector": wepeople_projector.metrics,
+}
+TARGET_LABELS = {"job", "instance", "le"}
+"""Prometheus' own; each metric has them."""
+
+FOREIGN = {
+    "up": set[str](),
+    "process_cpu_seconds_total": set[str](),
+    "process_resident_memory_bytes": set[str](),
+    "kubelet_volume_stats_available_bytes": {"namespace", "persistentvolumeclaim"},
+    "kubelet_volume_stats_capacity_bytes": {"namespace", "persistentvolumeclaim"},
+    "node_filesystem_avail_bytes": {"fstype", "mountpoint"},
+    "node_filesystem_size_bytes": {"fstype", "mountpoint"},
+}
+"""Metrics that are not ours, with labels that we name."""
+
+
+def exposed_name(metric: MetricWrapperBase) -> str:
+    """As it is scraped: the client leaves `_total` off a counter's own name."""
+    return f"{metric._name}_total" if metric._type == "counter" else metric._name
+
+
+METRICS = {exposed_name(metric): metric for module in SERVICES.values() for metric in metrics_of(module)}
+KNOWN = {name: set(metric._labelnames) for name, metric in METRICS.items()} | FOREIGN
+
+
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load((OBSERVE / "alerts.yml").read_text())["groups"]
+    return list(chain.from_iterable(group["rules"] for group in groups))
+
+
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((OBSERVE / "grafana/dashboards/wepeople.json").read_text())
+    return found
+
+
+def panels() -> Iterator[dict[str, Any]]:
+    return (panel for panel in dashboard()["panels"] if panel["type"] != "row")
+
+
+def expressions() -> dict[str, str]:
+    alerts = {f"alert {rule['alert']}": rule["expr"] for rule in rules()}
+    drawn = {
+        f"panel {panel['title']} {target['refId']}": target["expr"] for panel in panels() for target in panel["targets"]
+    }
+    return alerts | drawn
+
+
+def metrics_in(expression: str) -> set[str]:
+    """The metrics that an expression reads; of a histogram its name without what stands for its parts."""
+    found = re.findall(r"\b(?:wepeople|process|kubelet|node)_\w+|\bup\b", expression)
+    return {re.sub(r"_(bucket|sum|count)$", "", name) for name in found}
+
+
+@pytest.mark.parametrize(("where", "expression"), expressions().items())
+def test_an_expression_reads_metrics_that_are_there_by_labels_that_they_have(where: str, expression: str) -> None:
+    read = metrics_in(expression)
+    assert read, where
+    assert read <= KNOWN.keys()
+    matched = re.findall(r"[{,]\s*(\w+)\s*(?:=~|!~|!=|=)", expression)
+    grouped = re.findall(r"\b(?:by|on)\s*\(([^)]*)\)", expression)
+    labels = set(matched) | {label.strip() for group in grouped for label in group.split(",")}
+    assert labels <= TARGET_LABELS.union(*(KNOWN[name] for name in read))
+
+
+def test_what_is_named_must_be_there() -> None:
+    assert metrics_in("sum by (scope) (rate(wepeople_nothing_bucket[5m])) > up") == {"wepeople_nothing", "up"}
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_an_alert_says_how_bad_it_is_and_what_to_do_and_is_tested(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in ("page", "ticket")
+    assert rule["annotations"]["summary"]
+    assert re.search(rf"^### {rule['alert']}$", DOCS, re.MULTILINE), "docs/observability.md says what to do"
+    tests = yaml.safe_load((OBSERVE / "alerts_test.yml").read_text())["tests"]
+    fired = {
+        case["alertname"] for test in tests for case in test.get("alert_rule_test", ()) if case.get("exp_alerts", ())
+    }
+    assert rule["alert"] in fired, "alerts_test.yml makes it fire"
+
+
+def test_no_alert_is_explained_that_is_not_there() -> None:
+    section = DOCS.split("## Alerts")[1].split("\n## ")[0]
+    assert set(re.findall(r"^### (\w+)$", section, re.MULTILINE)) == {rule["alert"] for rule in rules()}
+
+
+@pytest.mark.parametrize(("service", "metric"), [(s, m) for s, module in SERVICES.items() for m in metrics_of(module)])
+def test_a_metric_is_in_the_docs_as_it_is_in_the_code(service: str, metric: MetricWrapperBase) -> None:
+    labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+    row = f"| `{exposed_name(metric)}` | {metric._type} | {labels} | {metric._documentation} |"
+    section = DOCS.split(f"### Of {service}\n")[1].split("\n### ")[0]
+    assert row in section.splitlines()
+
+
+def test_the_docs_name_no_metric_that_is_not_there() -> None:
+    tables = [line for line in DOCS.splitlines() if line.startswith("| `wepeople_")]
+    assert {line.split("`")[1] for line in tables} == METRICS.keys()
+
+
+def test_prometheus_asks_each_service_by_its_name_on_its_ops_port() -> None:
+    config = yaml.safe_load((OBSERVE / "prometheus.yml").read_text())
+    asked = {job["job_name"]: job["dns_sd_configs"][0] for job in config["scrape_configs"]}
+    assert asked.keys() == {"gateway", "auth", "quota", "projector"}
+    assert all(found["names"] == [service] and found["port"] == 9090 for service, found in asked.items())
+    assert all((OBSERVE / file).exists() for file in config["rule_files"])
+
+
+def test_the_dashboards_panels_read_from_the_data_source_that_is_provisioned() -> None:
+    [source] = yaml.safe_load((OBSERVE / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
+    assert {panel["datasource"]["uid"] for panel in panels()} == {source["uid"]}
+    ids = [panel["id"] for panel in dashboard()["panels"]]
+    assert len(ids) == len(set(ids))
+
+
+def test_panels_do_not_lie_on_each_other() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard()["panels"]:
+        at = panel["gridPos"]
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not cells & taken, panel["title"]
+        assert at["x"] + at["w"] <= 24
+        taken |= cells

@@ -27,6 +27,7 @@ from bench.projector import measure_projector
 from bench.replay import measure_replay
 from bench.report import markdown, print_report
 from bench.rpc import measure_rpc
+from bench.scale import measure_scale
 from wepeople_chassis.logging import configure_logging
 from wepeople_embedded.errors import EmbeddedError
 
@@ -44,6 +45,7 @@ class Subject(StrEnum):
     PROJECTOR = "projector"
     REPLAY = "replay"
     RPC = "rpc"
+    SCALE = "scale"
 
 
 Measure = Callable[[Plan, Tell], Awaitable[list[Finding]]]
@@ -53,6 +55,7 @@ MEASURES: dict[Subject, Measure] = {
     Subject.PROJECTOR: measure_projector,
     Subject.REPLAY: measure_replay,
     Subject.RPC: measure_rpc,
+    Subject.SCALE: measure_scale,
 }
 
 

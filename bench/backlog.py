@@ -1,6 +1,7 @@
 """A stream of events made without the gateway: envelopes of the contract, published straight into it.
 
-There is one org for each partition, and their requests take turns, so that every partition has the same work.
+The orgs are spread evenly over the partitions, and their requests take turns, so that every partition has the same
+work.
 """
 
 import asyncio
@@ -33,21 +34,25 @@ class NotStored(Exception):
 
 
 class Backlog:
-    """Publishes requests of 500 of the guide's events and knows at which sequence so many events are reached."""
+    """Publishes requests of 500 of the guide's events, of so many people in each org, and knows at which sequence so many
+    events are reached.
+    """
 
-    def __init__(self, connection: Client) -> None:
+    def __init__(self, connection: Client, orgs: int = PARTITIONS, people: int = PEOPLE) -> None:
         self._connection = connection
-        self._orgs = [_org_of(partition) for partition in range(PARTITIONS)]
+        self._orgs = _orgs(orgs)
         self._takes_turns = cycle(self._orgs)
-        self._rows = [_rows(first) for first in range(0, PEOPLE, ROWS)]
+        self._rows = [json.dumps(event(n % people, TIMESTAMP)).encode() for n in range(ROWS)]
         self._ends: list[int] = []
 
     async def found(self) -> None:
         """Store the founding of every org; it comes before all events."""
+        facts = []
         for org_id in self._orgs:
             salt = hashlib.sha256(org_id.encode()).digest()
             fact = OrgFounded(fact_id=new_id("fact"), org_id=org_id, name="Bench", salt=salt, occurred_at_us=_now_us())
-            await self._store(iter([(ingest_subject(org_id, NO_APP, "directory"), fact.fact_id, encode_fact(fact))]))
+            facts.append((ingest_subject(org_id, NO_APP, "directory"), fact.fact_id, encode_fact(fact)))
+        await self._store(iter(facts))
 
     async def grow(self, events: int) -> None:
         """Store so many events more; `NotStored` when the server does not take them."""
@@ -58,8 +63,8 @@ class Backlog:
         return self._ends[events // ROWS - 1]
 
     def _requests(self) -> Iterator[tuple[str, str, bytes]]:
-        for rows, org_id in zip(cycle(self._rows), self._takes_turns, strict=False):
-            envelope = _envelope(org_id, rows)
+        for org_id in self._takes_turns:
+            envelope = _envelope(org_id, self._rows)
             yield ingest_subject(org_id, _APP, "events"), envelope.message_id, encode(envelope)
 
     async def _store(self, messages: Iterator[tuple[str, str, bytes]]) -> list[int]:
@@ -96,12 +101,14 @@ class Backlog:
         return sequences
 
 
-def _org_of(partition: int) -> str:
-    return next(org_id for n in count() if partition_of(org_id := f"org_bench{n}") == partition)
-
-
-def _rows(first_actor: int) -> list[bytes]:
-    return [json.dumps(event(first_actor + n, TIMESTAMP)).encode() for n in range(ROWS)]
+def _orgs(number: int) -> list[str]:
+    """Names of orgs, of which each partition in turn has the next."""
+    free: list[list[str]] = [[] for _ in range(PARTITIONS)]
+    for n in count():
+        free[partition_of(f"org_bench{n}")].append(f"org_bench{n}")
+        if min(map(len, free)) * PARTITIONS >= number:
+            return [free[turn % PARTITIONS][turn // PARTITIONS] for turn in range(number)]
+    raise AssertionError("there are names without end")
 
 
 def _envelope(org_id: str, rows: list[bytes]) -> Envelope:

@@ -37,6 +37,10 @@ class Plan(Struct, frozen=True, kw_only=True):
     calls: int
     profile_seconds: float
     keys: int
+    scale_orgs: tuple[int, ...]
+    scale_events: int
+    scale_rounds: int
+    scale_seconds: float
 
 
 def _shapes(rounds: int, seconds: float, beside: int, beside_seconds: float) -> list[Shape]:
@@ -99,6 +103,10 @@ WHOLE = Plan(
     calls=2000,
     profile_seconds=12.0,
     keys=32,
+    scale_orgs=(1, 16, 1000),
+    scale_events=500_000,
+    scale_rounds=2,
+    scale_seconds=3.0,
 )
 QUICK = Plan(
     shapes=_shapes(3, 1.0, 1, 0.7),
@@ -116,4 +124,8 @@ QUICK = Plan(
     calls=400,
     profile_seconds=6.0,
     keys=16,
+    scale_orgs=(16, 1000),
+    scale_events=200_000,
+    scale_rounds=1,
+    scale_seconds=1.5,
 )

@@ -34,8 +34,9 @@ class NotStored(Exception):
 
 
 class Backlog:
-    """Publishes requests of 500 of the guide's events, of so many people in each org, and knows at which sequence so many
-    events are reached.
+    """Publishes requests of 500 of the guide's events, of so many people in each org.
+
+    It knows at which sequence so many events are reached.
     """
 
     def __init__(self, connection: Client, orgs: int = PARTITIONS, people: int = PEOPLE) -> None:

@@ -37,7 +37,7 @@ async def provision(
     left. `ProvisionError` when something stands in the way.
     """
     done = await provision_database(admin_dsn, passwords, installed_files(), after_rollout=after_rollout)
-    async with _nats(nats) as connection:
+    async with nats_at(nats) as connection:
         return done + await provision_streams(connection, wishes)
 
 
@@ -50,12 +50,12 @@ async def plan(
     wishes: Wishes = NO_WISHES,
 ) -> list[Change]:
     """What `provision` would change, of both servers; nothing is, and nobody waits for it."""
-    async with _database(admin_dsn) as connection:
+    async with database_at(admin_dsn) as connection:
         await connection.execute("SET default_transaction_read_only = on")
         changes = await plan_roles(connection, passwords)
         changes += await plan_grants(connection)
         changes += await plan_schemas(connection, installed_files(), after_rollout=after_rollout)
-    async with _nats(nats) as broker:
+    async with nats_at(nats) as broker:
         return changes + await plan_streams(broker, wishes)
 
 
@@ -68,7 +68,7 @@ async def provision_database(
     patience: Patience = PATIENCE,
 ) -> list[str]:
     """Roles, grants, and the schemas that the files make."""
-    async with _database(admin_dsn) as connection:
+    async with database_at(admin_dsn) as connection:
         await _lock(connection, patience.turn_seconds)
         done = await provision_roles(connection, passwords)
         granted = [str(change) for change in await plan_grants(connection)]
@@ -78,7 +78,8 @@ async def provision_database(
 
 
 @asynccontextmanager
-async def _database(admin_dsn: str) -> AsyncIterator[AsyncConnection]:
+async def database_at(admin_dsn: str) -> AsyncIterator[AsyncConnection]:
+    """A connection as superuser; `ProvisionError` when Postgres is away."""
     try:
         async with await AsyncConnection.connect(admin_dsn, autocommit=True, connect_timeout=10) as connection:
             yield connection
@@ -102,16 +103,27 @@ async def _lock(connection: AsyncConnection, turn_seconds: float) -> None:
 
 
 @asynccontextmanager
-async def _nats(nats: NatsAddress) -> AsyncIterator[Client]:
-    """The server's own consistency needs no lock around it."""
+async def nats_at(nats: NatsAddress, seconds: float | None = NATS_SECONDS) -> AsyncIterator[Client]:
+    """A connection for work of so many seconds at most (the server's own consistency needs no lock around it).
+
+    `ProvisionError` with the reason of the last attempt when NATS lets nobody in.
+    """
+    reasons: list[str] = []
+
+    async def failed(error: Exception) -> None:
+        reasons.append(str(error) or repr(error))
+
     try:
         async with asyncio.timeout(NATS_SECONDS):
-            connection = await connect(nats, "wepeople-provision")
-            try:
+            connection = await connect(nats, "wepeople-provision", error_cb=failed)
+        try:
+            async with asyncio.timeout(seconds):
                 yield connection
-            finally:
-                await connection.close()
+        finally:
+            await connection.close()
     except TimeoutError as error:
-        raise ProvisionError(f"NATS does not answer at {nats.url}; {NATS_SECONDS:.0f} s were not enough.") from error
+        reason = f" The last reason: {reasons[-1]}." if reasons else ""
+        raise ProvisionError(f"NATS at {nats.url} did not answer in time.{reason}") from error
     except BROKER_DOWN as error:
-        raise ProvisionError(f"NATS at {nats.url} does not answer as it should: {error!r}") from error
+        reason = reasons[-1] if reasons else repr(error)
+        raise ProvisionError(f"NATS at {nats.url} does not answer as it should: {reason}") from error

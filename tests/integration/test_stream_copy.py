@@ -1,0 +1,168 @@
+"""A copy of the stream: taken beside traffic, brought back whole, never over something that has more."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from nats.aio.client import Client
+from psycopg import AsyncConnection
+
+from tests.support.fresh import Fresh
+from tests.support.nats_users import nats_as
+from wepeople_chassis.broker import NatsAddress, connect
+from wepeople_chassis.stream import stream_state
+from wepeople_chassis.tasks import end
+from wepeople_provision.errors import ProvisionError
+from wepeople_provision.stream import provision_streams
+from wepeople_provision.stream_adopt import adopt
+from wepeople_provision.stream_copy import backup, restore
+
+SUBJECT = "ingest.{partition}.org_1.app_1.events"
+
+
+async def publish(connection: Client, first: int, count: int) -> None:
+    js = connection.jetstream(timeout=20)
+    for n in range(first, first + count):
+        await js.publish(SUBJECT.format(partition=n % 16), f"{n}".encode() * 900, headers={"Nats-Msg-Id": f"m{n}"})
+
+
+async def everything(connection: Client) -> list[object]:
+    js = connection.jetstream()
+    info = await js.stream_info("INGEST")
+    numbers = range(info.state.first_seq, info.state.last_seq + 1)
+    found = [await js.get_msg("INGEST", number) for number in numbers]
+    return [(m.seq, m.subject, m.data, m.headers) for m in found]
+
+
+async def delete(connection: Client) -> None:
+    await connection.jetstream().delete_stream("INGEST")
+
+
+async def test_what_is_brought_back_is_what_was_there_with_ids_and_sequences(fresh: Fresh, tmp_path: Path) -> None:
+    connection = await connect(NatsAddress(fresh.nats_url), "tests")
+    provisioner = await connect(nats_as("provision", fresh.nats_url), "tests")
+    await publish(connection, 1, 200)
+    before = await everything(connection)
+    copied = await backup(provisioner, tmp_path / "copy")
+    assert (copied.messages, copied.last_sequence) == (200, 200)
+    await delete(connection)
+    restored = await restore(provisioner, tmp_path / "copy", replace=False)
+    assert restored.messages == 200
+    assert await everything(connection) == before
+    assert any("as it should be" in line for line in await provision_streams(provisioner))
+    await publish(connection, 201, 1)
+    assert (await stream_state(connection)).last_sequence == 201
+    await provisioner.close()
+    await connection.close()
+
+
+async def test_a_copy_beside_traffic_has_all_that_was_acknowledged_before_it_began(
+    fresh: Fresh, tmp_path: Path
+) -> None:
+    connection = await connect(NatsAddress(fresh.nats_url), "tests")
+    await publish(connection, 1, 50)
+    traffic = asyncio.create_task(publish(connection, 51, 5000))
+    copied = await backup(connection, tmp_path / "copy")
+    await end([traffic])
+    assert 50 <= copied.last_sequence < (await stream_state(connection)).last_sequence
+    expected = (await everything(connection))[: copied.last_sequence]
+    await delete(connection)
+    await restore(connection, tmp_path / "copy", replace=False)
+    assert await everything(connection) == expected
+    await connection.close()
+
+
+async def test_an_empty_stream_makes_way_one_with_messages_only_by_replace_and_one_that_has_more_never(
+    fresh: Fresh, tmp_path: Path
+) -> None:
+    connection = await connect(NatsAddress(fresh.nats_url), "tests")
+    await publish(connection, 1, 20)
+    await backup(connection, tmp_path / "copy")
+    await delete(connection)
+    await provision_streams(connection)
+    await restore(connection, tmp_path / "copy", replace=False)
+    with pytest.raises(ProvisionError, match="--replace"):
+        await restore(connection, tmp_path / "copy", replace=False)
+    assert (await restore(connection, tmp_path / "copy", replace=True)).messages == 20
+    await publish(connection, 21, 1)
+    with pytest.raises(ProvisionError, match="goes on to 21, the copy ends at 20"):
+        await restore(connection, tmp_path / "copy", replace=True)
+    assert (await stream_state(connection)).last_sequence == 21
+    await connection.close()
+
+
+async def test_a_directory_that_is_not_empty_gets_no_copy_and_one_without_a_copy_gives_none(
+    fresh: Fresh, tmp_path: Path
+) -> None:
+    connection = await connect(NatsAddress(fresh.nats_url), "tests")
+    with pytest.raises(ProvisionError, match="no copy"):
+        await restore(connection, tmp_path, replace=True)
+    (tmp_path / "something").touch()
+    with pytest.raises(ProvisionError, match="empty directory"):
+        await backup(connection, tmp_path)
+    assert (await stream_state(connection)).messages == 0
+    await connection.close()
+
+
+CHECKPOINTS = """
+INSERT INTO quota.checkpoint (stream, identity, sequence, message_id, stored_at_ns)
+VALUES ('INGEST', 'old', 9, 'm9', 0);
+INSERT INTO quota.usage (org_id, period, connection, units) VALUES ('org_1', '2026-04', 'custom:ci', 7);
+CREATE SCHEMA fits_v2; CREATE SCHEMA other_v1; CREATE SCHEMA ahead_v1; CREATE SCHEMA idle_v1;
+"""
+TABLE = (
+    "CREATE TABLE {schema}.checkpoint (partition int, stream_identity text, sequence bigint, message_sequence bigint, "
+    "message_id text); "
+    "INSERT INTO {schema}.checkpoint VALUES (0, 'old', {sequence}, {message_sequence}, '{message_id}')"
+)
+
+
+async def test_readers_go_on_in_a_stream_that_holds_what_they_applied_and_nowhere_else(fresh: Fresh) -> None:
+    connection = await connect(nats_as("provision", fresh.nats_url), "tests")
+    await publish(await connect(NatsAddress(fresh.nats_url), "tests"), 1, 10)
+    created = (await stream_state(connection)).created
+    async with await AsyncConnection.connect(fresh.admin_dsn, autocommit=True) as admin:
+        await admin.execute(CHECKPOINTS.encode())
+        for schema, sequence, message_sequence, message_id in (
+            ("fits_v2", 10, 8, "m8"),
+            ("other_v1", 10, 8, "m7"),
+            ("ahead_v1", 11, 8, "m8"),
+            ("idle_v1", 3, 0, ""),
+        ):
+            text = TABLE.format(
+                schema=schema, sequence=sequence, message_sequence=message_sequence, message_id=message_id
+            )
+            await admin.execute(text.encode())
+
+        done = await adopt(connection, admin)
+        assert done == [
+            "quota: counts on",
+            "ahead_v1: holds what this stream does not; build it anew: wepeople projection rebuild ahead",
+            "fits_v2: goes on",
+            "idle_v1: goes on",
+            "other_v1: holds what this stream does not; build it anew: wepeople projection rebuild other",
+        ]
+        for schema, identity in (("fits_v2", created), ("other_v1", "old"), ("ahead_v1", "old"), ("idle_v1", created)):
+            found = await admin.execute(f"SELECT stream_identity FROM {schema}.checkpoint")
+            assert await found.fetchone() == (identity,)
+        found = await admin.execute("SELECT identity, (SELECT sum(units)::int FROM quota.usage) FROM quota.checkpoint")
+        assert await found.fetchone() == (created, 7)
+
+        await admin.execute("UPDATE quota.checkpoint SET message_id = 'another'")
+        assert (await adopt(connection, admin))[0].startswith("quota: this stream is not the one")
+        found = await admin.execute(
+            "SELECT (SELECT count(*) FROM quota.checkpoint) + (SELECT count(*) FROM quota.usage)"
+        )
+        assert await found.fetchone() == (0,)
+    await connection.close()
+
+
+async def test_a_copy_is_in_the_form_of_nats_own_command_line(fresh: Fresh, tmp_path: Path) -> None:
+    connection = await connect(NatsAddress(fresh.nats_url), "tests")
+    await publish(connection, 1, 3)
+    await backup(connection, tmp_path / "copy")
+    assert sorted(file.name for file in (tmp_path / "copy").iterdir()) == ["backup.json", "stream.tar.s2"]
+    described = json.loads((tmp_path / "copy/backup.json").read_text())
+    assert (described["config"]["name"], described["state"]["messages"]) == ("INGEST", 3)
+    await connection.close()

@@ -20,6 +20,8 @@ from wepeople_projections.load import built_in_sources, load_source
 from wepeople_projections.postgres.views import serve
 from wepeople_projector.founding import found
 from wepeople_provision.dsn import login_dsn
+from wepeople_provision.migrations import installed_files
+from wepeople_provision.provision import provision_database
 from wepeople_provision.readers import create_reader
 from wepeople_provision.roles import LOGIN_ROLES, READER_ROLE
 
@@ -200,6 +202,15 @@ async def test_no_role_of_ours_stands_above_the_policies(walk: Walk) -> None:
     """
     found = await (await walk.admin.execute(query, [[*LOGIN_ROLES, READER_ROLE]])).fetchall()
     assert sorted(found) == sorted((role, False, []) for role in (*LOGIN_ROLES, READER_ROLE))
+
+
+async def test_what_somebody_lent_a_role_is_taken_back_by_the_provisioner(walk: Walk) -> None:
+    await walk.admin.execute("ALTER ROLE wepeople_quota SUPERUSER BYPASSRLS")
+    await walk.admin.execute("ALTER ROLE wepeople_reader CREATEROLE")
+    done = await provision_database(walk.fresh.admin_dsn, walk.fresh.passwords, installed_files())
+    assert "role wepeople_quota: NOSUPERUSER NOBYPASSRLS set" in done
+    query = "SELECT rolname FROM pg_roles WHERE (rolsuper OR rolbypassrls OR rolcreaterole) AND rolname ~ '^wepeople'"
+    assert await (await walk.admin.execute(query)).fetchall() == []
 
 
 async def _rows_changed(connection: AsyncConnection[Any], statement: sql.Composed) -> int:

@@ -145,4 +145,5 @@ def _value(name: str, kind: str, org_id: str, number: int) -> Any:
         return org_id
     if kind in ("smallint", "integer", "bigint", "numeric", "double precision"):
         return number + 1
-    return _OF_KIND.get(kind, lambda org: f"{name} of {org}")(org_id)
+    convert = _OF_KIND.get(kind)
+    return convert(org_id) if convert else f"{name} of {org_id}"

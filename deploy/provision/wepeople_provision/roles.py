@@ -2,7 +2,7 @@
 who read one org only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import AsyncConnection, sql
@@ -23,21 +23,37 @@ ANALYST_CONNECTIONS = 40
 """Of the server's 100 or more: however many projections run, the services find theirs."""
 
 
+_ROLES = """
+SELECT rolname, rolcanlogin, rolpassword, rolconnlimit,
+       array_remove(ARRAY[CASE WHEN rolsuper THEN 'SUPERUSER' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END,
+                          CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolcreatedb THEN 'CREATEDB' END,
+                          CASE WHEN rolreplication THEN 'REPLICATION' END], NULL)
+FROM pg_authid
+WHERE rolname = ANY (%s)
+"""
+
+_WITHOUT = {
+    "NOSUPERUSER": sql.SQL("NOSUPERUSER"),
+    "NOBYPASSRLS": sql.SQL("NOBYPASSRLS"),
+    "NOCREATEROLE": sql.SQL("NOCREATEROLE"),
+    "NOCREATEDB": sql.SQL("NOCREATEDB"),
+    "NOREPLICATION": sql.SQL("NOREPLICATION"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class ExistingRole:
-    """A role as the server has it; `verifier` stands for its password."""
+    """A role as the server has it; `verifier` stands for its password. `powers` reach beyond row security."""
 
     can_login: bool = True
     verifier: str | None = None
     connection_limit: int = -1
+    powers: Sequence[str] = ()
 
 
 async def plan_roles(connection: AsyncConnection, passwords: Mapping[str, str]) -> list[Change]:
     """What `provision_roles` would change; nothing is. `ProvisionError` when a login role has no password."""
-    found = await connection.execute(
-        "SELECT rolname, rolcanlogin, rolpassword, rolconnlimit FROM pg_authid WHERE rolname = ANY (%s)",
-        [[*LOGIN_ROLES, READER_ROLE]],
-    )
+    found = await connection.execute(_ROLES, [[*LOGIN_ROLES, READER_ROLE]])
     return role_changes({role: ExistingRole(*values) for role, *values in await found.fetchall()}, passwords)
 
 
@@ -56,7 +72,10 @@ def role_changes(existing: Mapping[str, ExistingRole], passwords: Mapping[str, s
         changes.append(Change("role", ANALYST_ROLE, "set", f"connection limit {ANALYST_CONNECTIONS}"))
     if READER_ROLE not in existing:
         changes.append(Change("role", READER_ROLE, "create"))
-    return changes
+    too_much = {role: found.powers for role, found in existing.items() if found.powers}
+    return changes + [
+        Change("role", role, "set", " ".join(f"NO{power}" for power in powers)) for role, powers in too_much.items()
+    ]
 
 
 async def provision_roles(connection: AsyncConnection, passwords: Mapping[str, str]) -> list[str]:
@@ -67,6 +86,10 @@ async def provision_roles(connection: AsyncConnection, passwords: Mapping[str, s
     changes = await plan_roles(connection, passwords)
     for role in dict.fromkeys(change.name for change in changes if change.name in LOGIN_ROLES):
         await ensure_login_role(connection, role, passwords[role])
+    for change in changes:
+        if without := [_WITHOUT[word] for word in change.what.split() if word in _WITHOUT]:
+            taken = sql.SQL(" ").join(without)
+            await connection.execute(sql.SQL("ALTER ROLE {} {}").format(sql.Identifier(change.name), taken))
     await connection.execute(
         sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(
             sql.Identifier(ANALYST_ROLE), sql.Literal(ANALYST_CONNECTIONS)

@@ -10,10 +10,13 @@ from nats.js.client import JetStreamContext
 
 from tests.support.lone_stream import Server, store
 from wepeople_chassis.stream import Batch, StoredMessage, StreamError, stream_state
+from wepeople_chassis.tasks import end
+from wepeople_contracts.projection import Projected
 from wepeople_contracts.subjects import PARTITIONS, STREAM, org_filter, partition_filter, partition_of
 from wepeople_projections.position import Position
 from wepeople_projections.running import reading_together
 from wepeople_projections.running.feed import Feed
+from wepeople_projections.running.pace import Pace
 from wepeople_projections.running.reading_together import FEWEST
 
 PULL_BYTES = 64 * 1024
@@ -64,7 +67,8 @@ class Readings:
     """Partitions of one process, at positions of their own."""
 
     def __init__(self, connection: Client, identity: str) -> None:
-        self._feed = Feed(connection, PULL_BYTES)
+        self.pace = Pace()
+        self._feed = Feed(connection, PULL_BYTES, self.pace)
         self._identity = identity
         self._stack = AsyncExitStack()
 
@@ -162,14 +166,16 @@ async def test_a_partition_without_messages_hears_how_far_the_reading_is(
         await stream.publish("ingest.5.org.app.events", bytes(PULL_BYTES // 2))
     async with Readings(connection, identity) as they:
         readings = await they.begin(dict.fromkeys(ALL, 0))
+        others = [asyncio.create_task(readings[n].until(lambda _: False)) for n in ALL if n not in (5, 9)]
         idle = asyncio.create_task(readings[9].until(lambda it: it.through[-1] >= 5))
         async with asyncio.timeout(20):
             while not idle.done():
                 await readings[5].until(lambda _: True)
                 await asyncio.sleep(0.06)
+        await end(others)
 
     assert readings[9].messages == []
-    assert readings[5].pending[-1] > 0
+    assert readings[9].through[-1] < 31, "while the others still read"
 
 
 async def test_a_partition_that_takes_nothing_holds_the_others_up_for_a_moment_and_misses_nothing(
@@ -189,6 +195,22 @@ async def test_a_partition_that_takes_nothing_holds_the_others_up_for_a_moment_a
     assert len(begun[0]) < 20
     assert alone_from < 20
     assert sequences == own_sequences(6, 20)
+
+
+async def test_while_all_give_way_to_the_live_read_models_nobody_is_left_to_read_alone(
+    connection: Client, stream: JetStreamContext, identity: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading_together, "STALL_SECONDS", 0.1)
+    monkeypatch.setattr(reading_together, "WAITING_BYTES", PULL_BYTES)
+    await store_in_turns(stream, 40, size=10_000)
+    async with Readings(connection, identity) as they:
+        they.pace.heard(Projected(partition=0, sequence=1, pending=1))
+        readings = await they.begin(dict.fromkeys(ALL, 0))
+        await read_all(readings, dict.fromkeys(ALL, 1))
+        await asyncio.sleep(0.5)
+        await read_all(readings, dict.fromkeys(ALL, 20))
+
+        assert await consumers(stream) == ["ingest.*.*.*.*"]
 
 
 async def test_what_nobody_takes_is_not_read_on(
@@ -226,14 +248,14 @@ async def test_one_org_is_read_alone_by_its_own_subject(
     partition = partition_of("org")
     await store(stream, 3, partition=partition)
     await stream.publish(f"ingest.{partition}.other.app.events", b"")
-    reading = Reading(Feed(connection, PULL_BYTES), partition, Position(identity), org_filter("org"))
+    reading = Reading(Feed(connection, PULL_BYTES, Pace()), partition, Position(identity), org_filter("org"))
     async with aclosing(reading):
         await reading.until(lambda it: it.through[-1] >= 4)
 
     assert [message.sequence for message in reading.messages] == [1, 2, 3]
 
 
-async def test_a_stream_that_lost_what_comes_next_ends_the_reading_of_all(
+async def test_each_is_told_of_a_stream_that_lost_what_comes_next(
     connection: Client, stream: JetStreamContext, identity: str
 ) -> None:
     await store_in_turns(stream, 2)
@@ -249,7 +271,7 @@ async def test_whose_stream_is_another_is_told_so_and_the_others_read_on(
     connection: Client, stream: JetStreamContext, identity: str
 ) -> None:
     await store_in_turns(stream, 2)
-    feed = Feed(connection, PULL_BYTES)
+    feed = Feed(connection, PULL_BYTES, Pace())
     readings = {n: Reading(feed, n, Position("another" if n == 7 else identity)) for n in ALL}
     ends = await asyncio.gather(*(reading.all_of(2) for reading in readings.values()), return_exceptions=True)
     for reading in readings.values():
@@ -274,20 +296,22 @@ async def test_nothing_is_missed_or_doubled_when_the_server_is_killed_between(
     assert found == {partition: own_sequences(partition, 30) for partition in ALL}
 
 
-async def test_whoever_leaves_takes_no_consumer_along_and_the_last_one_leaves_none_behind(
+async def test_whoever_leaves_lets_the_others_read_on_and_after_the_last_one_nothing_is_left(
     connection: Client, stream: JetStreamContext, identity: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading_together, "WAITING_BYTES", PULL_BYTES)
     await store_in_turns(stream, 20, size=10_000)
+    tasks = asyncio.all_tasks()
     async with Readings(connection, identity) as they:
         readings = await they.begin(dict.fromkeys(ALL, 0))
         await read_all(readings, dict.fromkeys(ALL, 1))
         for partition in range(12):
             await readings.pop(partition).aclose()
+        await read_all(readings, dict.fromkeys(readings, 10))
         assert await consumers(stream) == ["ingest.*.*.*.*"]
-        found = await read_all(readings, dict.fromkeys(readings, 20))
+    left_over = asyncio.all_tasks() - tasks
     async with asyncio.timeout(5):
-        while await stream.consumers_info(STREAM):
+        while await consumers(stream):
             await asyncio.sleep(0.05)
 
-    assert found == {partition: own_sequences(partition, 20) for partition in range(12, PARTITIONS)}
+    assert left_over == set()

@@ -46,7 +46,7 @@ class Engine:
         self.started = asyncio.Event()
         self.serving = False
         self._job = Job(definition, schema, connection, pool, options, observe)
-        self._feed = Feed(connection, options.batch_bytes)
+        self._feed = Feed(connection, options.batch_bytes, self._job.pace)
         self._runners: dict[int, tuple[PartitionRunner, asyncio.Task[bool]]] = {}
         self._finished: set[int] = set()
         self._forgets_at = 0.0

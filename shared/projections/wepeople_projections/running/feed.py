@@ -14,6 +14,7 @@ from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import Batch
 from wepeople_contracts.subjects import partition_filter
 from wepeople_projections.position import Position
+from wepeople_projections.running.pace import Pace
 from wepeople_projections.running.reading_together import Member, ReadingTogether
 
 GATHER_SECONDS = 1.0
@@ -24,9 +25,10 @@ JOIN_SECONDS = 0.02
 class Feed:
     """One process's. `pull_bytes` are asked of the server at a time."""
 
-    def __init__(self, connection: Client, pull_bytes: int) -> None:
+    def __init__(self, connection: Client, pull_bytes: int, pace: Pace) -> None:
         self._connection = connection
         self._pull_bytes = pull_bytes
+        self._pace = pace
         self._loading = 0
         self._loaded = asyncio.Event()
         self._together: ReadingTogether | None = None
@@ -67,7 +69,7 @@ class Feed:
 
     def _join(self, partition: int, position: Position) -> Member:
         if self._together is None or not self._together.is_open:
-            self._together = ReadingTogether(self._connection, self._pull_bytes, self._gathered)
+            self._together = ReadingTogether(self._connection, self._pull_bytes, self._gathered, self._pace)
         return self._together.join(partition, position)
 
     async def _gathered(self) -> None:

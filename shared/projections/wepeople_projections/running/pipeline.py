@@ -111,7 +111,7 @@ class Pipeline:
         await self._job.room.enter(size)
         self._taken_on += size
         async with self._job.pace.turn() if part else nullcontext(False) as giving_way:
-            changes = await self._fold(part)
+            changes = await self._fold(part, giving_way)
             await self._prepared.put(Prepared(part, changes, self._position, end_at, pending))
             if giving_way:
                 await self._prepared.join()
@@ -121,21 +121,27 @@ class Pipeline:
         options = self._job.options
         return min(options.batch_bytes, PACED_BYTES) if self._job.pace.busy else options.batch_bytes
 
-    async def _fold(self, messages: list[StoredMessage]) -> Changes:
+    async def _fold(self, messages: list[StoredMessage], giving_way: bool) -> Changes:
         job = self._job
         fold = Fold(job.definition, job.options.selection, self._memory, skipped=job.options.skipped)
         for group in groups_of(messages, GROUP_BYTES):
-            admitted = fold.admit([decode(stored, job.definition) for stored in group])
-            identifiers, event_ids = fold.unknown()
-            if identifiers or event_ids:
-                async with job.pool.connection() as connection:
-                    bindings = await find_bindings(connection, job.schema, identifiers)
-                    fold.begin(bindings, await find_names(connection, job.schema, event_ids))
-            for message in admitted:
-                fold.apply(message)
-                # Now and then the loop is let go on: it is the one that sends Postgres the batch before.
-                await asyncio.sleep(0)
+            # A batch that was begun before the live read models fell behind gives way from here on.
+            async with nullcontext() if giving_way else job.pace.turn():
+                await self._fold_group(fold, group)
         return fold.changes
+
+    async def _fold_group(self, fold: Fold, group: list[StoredMessage]) -> None:
+        job = self._job
+        admitted = fold.admit([decode(stored, job.definition) for stored in group])
+        identifiers, event_ids = fold.unknown()
+        if identifiers or event_ids:
+            async with job.pool.connection() as connection:
+                bindings = await find_bindings(connection, job.schema, identifiers)
+                fold.begin(bindings, await find_names(connection, job.schema, event_ids))
+        for message in admitted:
+            fold.apply(message)
+            # Now and then the loop is let go on: it is the one that sends Postgres the batch before.
+            await asyncio.sleep(0)
 
     async def _write_all(self) -> None:
         job = self._job

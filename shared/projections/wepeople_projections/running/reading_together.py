@@ -10,12 +10,16 @@ from contextlib import aclosing, suppress
 
 from nats.aio.client import Client
 
+from wepeople_chassis.logging import get_logger
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import Batch, StoredMessage
 from wepeople_chassis.tasks import end
 from wepeople_contracts.subjects import PARTITIONS, STREAM_SUBJECTS, partition_filter, partition_token
 from wepeople_projections.backlog import Stretch, count_messages
 from wepeople_projections.position import Position
+from wepeople_projections.running.pace import Pace
+
+log = get_logger(__name__)
 
 FEWEST = PARTITIONS // 2
 """With fewer partitions most of what is read would be others'."""
@@ -24,7 +28,7 @@ BEHIND = 4
 WAITING_BYTES = 8 * 1024 * 1024
 """So much is read ahead for all of them together, and one pull more."""
 STALL_SECONDS = 5.0
-"""So long they wait while none of them takes anything. Two seconds may be nothing but a replay that rests."""
+"""So long they wait while none of them takes anything, unless all of them give way to the live read models."""
 LOOK_SECONDS = 1.0
 """A partition without messages hears at least so often how far the reading is."""
 
@@ -64,16 +68,13 @@ class Member:
         self._wake.set()
 
     async def take(self) -> Batch | None:
-        """What there is, after a moment nothing; None once the partition has to go on alone after `through`. Raises
-        what ended the reading.
-        """
+        """What there is, after a moment nothing; None once the partition has to go on alone after `through`."""
         if not self._messages and not self._is_over:
             self._wake.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._wake.wait()
         if self._is_over and not self._messages:
-            self._together.raise_failure()
             return None
         batch = Batch(self._messages, self.through, self.left)
         self._messages, self.size, self._taken_through = [], 0, self.through
@@ -90,12 +91,15 @@ class ReadingTogether:
     somebody has taken something.
     """
 
-    def __init__(self, connection: Client, pull_bytes: int, gathered: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, connection: Client, pull_bytes: int, gathered: Callable[[], Awaitable[None]], pace: Pace
+    ) -> None:
         self.is_open = True
         self.taken = asyncio.Event()
         self._connection = connection
         self._pull_bytes = pull_bytes
         self._gathered = gathered
+        self._pace = pace
         self._members: dict[str, Member] = {}
         self._task = asyncio.create_task(self._run())
         self._task.add_done_callback(self._over)
@@ -114,13 +118,11 @@ class ReadingTogether:
             self.is_open = False
             await end([self._task])
 
-    def raise_failure(self) -> None:
-        """Raise what ended it, unless that is nothing but its end."""
-        if self._task.done() and not self._task.cancelled():
-            self._task.result()
-
-    def _over(self, _: asyncio.Task[None]) -> None:
+    def _over(self, task: asyncio.Task[None]) -> None:
+        """At the end, or where it cannot go on: who reads on alone meets the reason, if there is one."""
         self.is_open = False
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("reading_together_ended", error=repr(error))
         for member in self._members.values():
             member.dismiss()
 
@@ -169,14 +171,15 @@ class ReadingTogether:
             member.give(of_each.get(token, []), batch)
 
     async def _make_room(self) -> None:
-        """Wait until there is room to read on; if nobody takes anything, whoever lets the most wait is sent away."""
+        """Wait until there is room to read on; if nobody takes anything, whoever has the most waiting is sent away."""
         while self._members and sum(member.size for member in self._members.values()) > WAITING_BYTES:
             self.taken.clear()
             try:
                 async with asyncio.timeout(STALL_SECONDS):
                     await self.taken.wait()
             except TimeoutError:
-                self._send_away(max(self._members.values(), key=lambda member: member.size))
+                if not self._pace.busy:
+                    self._send_away(max(self._members.values(), key=lambda member: member.size))
 
     def _send_away(self, member: Member) -> None:
         del self._members[partition_token(partition_filter(member.partition))]

@@ -95,7 +95,7 @@ async def provision_roles(connection: AsyncConnection, passwords: Mapping[str, s
             sql.Identifier(ANALYST_ROLE), sql.Literal(ANALYST_CONNECTIONS)
         )
     )
-    if any(change.name == READER_ROLE for change in changes):
+    if any((change.name, change.verb) == (READER_ROLE, "create") for change in changes):
         await connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(READER_ROLE)))
     return [f"role {c.name}: {'created' if c.verb == 'create' else f'{c.what} set'}" for c in changes] or [
         "roles: as they should be"

@@ -20,7 +20,7 @@ _SECRETS = (
     (re.compile(r"\bwp_live_[0-9a-f]{13,}"), "wp_live_…"),
     (re.compile(r"(?i)\b(bearer\s+)(?!wp_live_…)[^\s\"'\\]+"), r"\1…"),
     (re.compile(r"\bS[ACOUNX][A-Z2-7]{56}\b"), "S…"),
-    (re.compile(r"(?<=://)([^\s:/@\"'\\]*):[^\s@\"'\\]+(?=@)"), r"\1:…"),
+    (re.compile(r"(?<=://)([^\s:/@\"'\\]*):[^\s@/\"'\\]+(?=@)"), r"\1:…"),
     (
         re.compile(r"(?i)\b((?:password|passwd|pgpassword|nats_seed|secret)[\"'\\]*\s*[=:]\s*[\"'\\]*)[^\s,;\"'\\]+"),
         r"\1…",

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from bench import bare
 from bench.load import ROOT
 from bench.rows import EVENT_TYPE
-from wepeople_chassis.broker import NatsAddress, connect, is_ready
+from wepeople_chassis.broker import NatsAddress, connect, is_ready, user_of_seed
 from wepeople_chassis.rpc import call
 from wepeople_contracts.operators import App, CreateApp, CreateKey, CreateOrg, NewKey, Org
 from wepeople_contracts.subjects import auth_command
@@ -24,6 +24,7 @@ from wepeople_embedded.child import Child, ChildFailed
 from wepeople_embedded.ports import free_port
 from wepeople_embedded.state import StateDir, open_state_dir
 from wepeople_embedded.system import System
+from wepeople_provision.nkey_seeds import new_seed
 
 STATE_ROOT = ROOT / ".wepeople" / "bench"
 _PLAN = "scale"
@@ -80,7 +81,7 @@ async def running_ground() -> AsyncIterator[Ground]:
     path = Path(tempfile.mkdtemp(dir=STATE_ROOT))
     try:
         with open_state_dir(path) as state:
-            system = System(state, gateway_port=free_port())
+            system = System(state, gateway_port=free_port(), guest=user_of_seed(new_seed()))
             try:
                 await system.start()
                 connection = await connect(NatsAddress(system.nats.url), "bench")

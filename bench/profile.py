@@ -37,7 +37,9 @@ async def measure_profiles(plan: Plan, tell: Tell) -> list[Finding]:
 
 def _sampled(ground: Ground, name: str, file: Path) -> Child:
     """The service's process under the sampler."""
-    environment = {"WEPEOPLE_NATS_URL": ground.system.nats.url, "WEPEOPLE_HTTP_PORT": str(ground.gateway_port)}
+    nats = ground.system.nats_address(name)
+    environment = {"WEPEOPLE_NATS_URL": nats.url, "WEPEOPLE_NATS_SEED": nats.seed or ""}
+    environment["WEPEOPLE_HTTP_PORT"] = str(ground.gateway_port)
     if name != "gateway":
         role = f"wepeople_{name}"
         environment["WEPEOPLE_POSTGRES_DSN"] = login_dsn(ground.system.admin_dsn, role, ground.system.passwords[role])

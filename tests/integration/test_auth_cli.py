@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.auth_process import Auth, refusal, running_auth
 from tests.support.fresh import Fresh, Template, fresh_system
+from tests.support.nats_users import nats_environment
 
 WEPEOPLE = Path(sysconfig.get_path("scripts")) / "wepeople"
 
@@ -67,7 +68,7 @@ def wepeople(home: Fresh, auth: Auth, tmp_path: Path) -> CommandLine:
     return CommandLine(
         environment
         | {
-            "WEPEOPLE_NATS_URL": home.nats_url,
+            **nats_environment("operator", home.nats_url),
             "WEPEOPLE_POSTGRES_DSN": home.dsn("operator"),
             "WEPEOPLE_STATE_DIR": str(tmp_path),
         }

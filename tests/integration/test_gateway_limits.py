@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from tests.support.client import client, refusal
+from tests.support.nats_users import nats_environment
 from tests.support.operators import EVENT_TYPE, Caller
 from tests.support.read_models import eventually
 from tests.support.system import RunningSystem
@@ -28,7 +29,7 @@ async def near_limits(
     """The URL of a gateway that waits 1 s for a body and holds 9 MiB of them."""
     port = free_port()
     settings = {
-        "WEPEOPLE_NATS_URL": system.nats_url,
+        **nats_environment("gateway", system.nats_url),
         "WEPEOPLE_HTTP_PORT": str(port),
         "WEPEOPLE_BODY_SECONDS": "1",
         "WEPEOPLE_IN_FLIGHT_BYTES": str(9 * MEBIBYTE),

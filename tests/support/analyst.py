@@ -11,6 +11,7 @@ from typing import Any
 from nats.aio.client import Client
 
 from tests.support.fresh import Fresh
+from tests.support.nats_users import SEEDS
 from tests.support.read_models import eventually, query
 from tests.support.shell import WEPEOPLE, Result, wepeople
 from tests.support.stored import envelope, founded, raw, store, subject_of
@@ -79,6 +80,7 @@ class Analyst:
         self.folder = folder
         self.org_id = new_id("org")
         self._environment = {
+            "WEPEOPLE_NATS_SEED": SEEDS["analyst"],
             "WEPEOPLE_ANALYST_DSN": fresh.dsn("analyst"),
             "WEPEOPLE_PROJECTOR_DSN": fresh.dsn("projector"),
             "COLUMNS": "400",
@@ -133,6 +135,11 @@ class Analyst:
         running = Running(process)
         try:
             yield running
+        except Exception as error:
+            await running.kill()
+            if process.stderr is not None:
+                error.add_note(f"wepeople projection {' '.join(arguments)}: {(await process.stderr.read()).decode()}")
+            raise
         finally:
             await running.kill()
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 from nats.aio.client import Client
 from pydantic import BaseModel
 
+from tests.support.nats_users import nats_environment
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.rpc import Refused, call
 from wepeople_contracts.auth import Authenticate, Principal
@@ -66,7 +67,7 @@ async def until(holds: Callable[[], Awaitable[bool]], *, within_seconds: float =
 
 def auth_service(nats_url: str, dsn: str, log_path: Path, **settings: object) -> ServiceProcess:
     """The process, not started yet; bcrypt as cheap as it gets unless the test says otherwise."""
-    environment = {"WEPEOPLE_NATS_URL": nats_url, "WEPEOPLE_POSTGRES_DSN": dsn, "WEPEOPLE_BCRYPT_COST": "4"}
+    environment = nats_environment("auth", nats_url) | {"WEPEOPLE_POSTGRES_DSN": dsn, "WEPEOPLE_BCRYPT_COST": "4"}
     environment |= {f"WEPEOPLE_{name.upper()}": str(value) for name, value in settings.items()}
     return ServiceProcess("auth", environment, log_path)
 

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.nats_users import GUEST, SEEDS
 from tests.support.operators import Operators, operators
 from wepeople_embedded.ports import free_port
 from wepeople_embedded.state import open_state_dir
@@ -35,7 +36,9 @@ class Breakable:
 async def breakable_system(directory: Path) -> AsyncIterator[Breakable]:
     """Start everything in an empty directory."""
     with open_state_dir(directory) as state:
-        system = System(state, gateway_port=free_port())
+        # Gateways of tests beside the system's own come with the tests' keys.
+        state.write("nats_seeds.json", SEEDS)
+        system = System(state, gateway_port=free_port(), guest=GUEST)
         try:
             await system.start()
             async with operators(system.nats.url) as operator:

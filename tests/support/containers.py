@@ -9,6 +9,8 @@ import psycopg
 from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
+from tests.support.nats_users import ACCESS
+
 NATS_IMAGE = "nats:2.15-alpine"
 POSTGRES_IMAGE = "postgres:18"
 PASSWORD = "postgres"
@@ -28,7 +30,7 @@ jetstream {
 def container_servers(directory: Path) -> Iterator[tuple[str, str]]:
     """Start both; their NATS URL and superuser's DSN."""
     configuration = directory / "nats-server.conf"
-    configuration.write_text(NATS_CONFIGURATION)
+    configuration.write_text(NATS_CONFIGURATION + ACCESS)
     nats = (
         DockerContainer(NATS_IMAGE)
         .with_volume_mapping(str(configuration), "/etc/nats/test.conf", "ro")

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from tests.support.client import client
+from tests.support.nats_users import nats_environment
 from tests.support.proxy import Proxy, proxy
 from tests.support.read_models import eventually
 from wepeople_embedded.ports import HOST, free_port
@@ -26,7 +27,7 @@ class Gateway:
     def __init__(self, nats_url: str, log_path: Path, **settings: object) -> None:
         self.port = free_port()
         self.url = f"http://{HOST}:{self.port}"
-        environment = {"WEPEOPLE_NATS_URL": nats_url, "WEPEOPLE_HTTP_PORT": str(self.port)}
+        environment = nats_environment("gateway", nats_url) | {"WEPEOPLE_HTTP_PORT": str(self.port)}
         environment |= {f"WEPEOPLE_{name.upper()}": str(value) for name, value in settings.items()}
         self._process = ServiceProcess("gateway", environment, log_path)
 

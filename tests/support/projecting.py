@@ -7,6 +7,7 @@ from typing import Any
 
 from nats.aio.client import Client
 
+from tests.support.nats_users import nats_environment
 from tests.support.read_models import eventually, query
 from tests.support.stored import store
 from wepeople_chassis.broker import NatsAddress, connect
@@ -77,7 +78,7 @@ class Projecting:
 
 def projector_process(nats_url: str, projector_dsn: str, directory: Path, name: str = "projector") -> ServiceProcess:
     """A projector that was not started yet."""
-    settings = {"WEPEOPLE_NATS_URL": nats_url, "WEPEOPLE_POSTGRES_DSN": projector_dsn}
+    settings = nats_environment("projector", nats_url) | {"WEPEOPLE_POSTGRES_DSN": projector_dsn}
     return ServiceProcess("projector", settings, directory / f"{name}.log")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 from nats.aio.client import Client
 
+from tests.support.nats_users import nats_environment
 from tests.support.stored import envelope
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.rpc import call
@@ -86,7 +87,7 @@ def quota_process(
 ) -> ServiceProcess:
     """Quota's process, not started; it saves five times a second unless told otherwise."""
     environment = {
-        "WEPEOPLE_NATS_URL": nats_url,
+        **nats_environment("quota", nats_url),
         "WEPEOPLE_POSTGRES_DSN": dsn,
         "WEPEOPLE_SAVE_SECONDS": "0.2",
         **(settings or {}),

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.containers import container_servers
+from tests.support.nats_users import ACCESS
 from wepeople_embedded.nats_server import NatsServer
 from wepeople_embedded.ports import free_port
 from wepeople_embedded.postgres_server import PostgresServer
@@ -44,7 +45,7 @@ async def running_servers(directory: Path) -> AsyncIterator[Servers]:
 @asynccontextmanager
 async def embedded_servers(directory: Path) -> AsyncIterator[Servers]:
     """The wheels' servers, as `wepeople up` starts them."""
-    nats = NatsServer(directory / "nats", port=free_port(), log_path=directory / "nats.log")
+    nats = NatsServer(directory / "nats", port=free_port(), log_path=directory / "nats.log", access=ACCESS)
     postgres = PostgresServer(
         directory / "postgres",
         port=free_port(),

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.nats_users import nats_environment
+
 WEPEOPLE = Path(sysconfig.get_path("scripts")) / "wepeople"
 
 
@@ -28,7 +30,7 @@ class Result:
 
 async def wepeople(nats_url: str, operator_dsn: str, *arguments: str, **environment: str) -> Result:
     """Run a command as the operator of a system."""
-    addresses = {"WEPEOPLE_NATS_URL": nats_url, "WEPEOPLE_POSTGRES_DSN": operator_dsn}
+    addresses = nats_environment("operator", nats_url) | {"WEPEOPLE_POSTGRES_DSN": operator_dsn}
     process = await asyncio.create_subprocess_exec(
         WEPEOPLE,
         *arguments,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.fresh import Template, fresh_system
+from tests.support.nats_users import SEEDS, nats_as
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_embedded.demo import Demo, make_demo, ping
 from wepeople_embedded.ports import HOST, free_port
@@ -46,6 +47,7 @@ async def running_system(template: Template, directory: Path) -> AsyncIterator[R
         async with fresh_system(template) as fresh:
             services = make_services(
                 nats_url=fresh.nats_url,
+                seeds=SEEDS,
                 admin_dsn=fresh.admin_dsn,
                 passwords=fresh.passwords,
                 gateway_port=port,
@@ -56,7 +58,7 @@ async def running_system(template: Template, directory: Path) -> AsyncIterator[R
                 demo = await make_demo(
                     state,
                     gateway_url=f"http://{HOST}:{port}",
-                    nats_url=fresh.nats_url,
+                    nats=nats_as("operator", fresh.nats_url),
                     admin_dsn=fresh.admin_dsn,
                     reader_password=secrets.token_urlsafe(12),
                 )
@@ -66,6 +68,7 @@ async def running_system(template: Template, directory: Path) -> AsyncIterator[R
                     "operator.json",
                     {
                         "nats_url": fresh.nats_url,
+                        "nats_seed": SEEDS["operator"],
                         "postgres_dsn": operator_dsn,
                         "analyst_dsn": fresh.dsn("analyst"),
                         "projector_dsn": fresh.dsn("projector"),

@@ -58,12 +58,14 @@ class Demo(BaseModel):
     postgres_dsn: str
 
 
-async def make_demo(state: StateDir, *, gateway_url: str, nats_url: str, admin_dsn: str, reader_password: str) -> Demo:
-    """Find or create the demo org, app, key and reader, and write `demo.json`.
+async def make_demo(
+    state: StateDir, *, gateway_url: str, nats: NatsAddress, admin_dsn: str, reader_password: str
+) -> Demo:
+    """Find or create the demo org, app, key and reader, and write `demo.json`; `nats` is an operator's.
 
     The key of an earlier run is kept unless it was revoked. `Refused` or `Unavailable` when auth does not do its part.
     """
-    connection = await connect(NatsAddress(nats_url), "wepeople-demo")
+    connection = await connect(nats, "wepeople-demo")
     try:
         org = await _find_or_create_org(connection)
         app = await _find_or_create_app(connection, org.org_id)
@@ -76,7 +78,7 @@ async def make_demo(state: StateDir, *, gateway_url: str, nats_url: str, admin_d
         api_key=api_key,
         organization_id=org.org_id,
         app_slug=app.slug,
-        nats_url=nats_url,
+        nats_url=nats.url,
         postgres_dsn=login_dsn(admin_dsn, DEMO_READER, reader_password),
     )
     state.write(DEMO_FILE, demo.model_dump(by_alias=True))

@@ -20,8 +20,9 @@ _POLL_SECONDS = 0.03
 class NatsServer:
     """Its configuration is written into `directory` at each start; `url` is the same across restarts.
 
-    `access` is what the configuration says of users (nothing: everybody may do everything) and whatever else goes to its
-    end, and `seed` that of one who may ask how JetStream is. `name` is the server's own, which differs within a cluster.
+    `access` is what the configuration says of users (nothing: everybody may do everything) and whatever else goes to
+    its end, and `seed` that of one who may ask how JetStream is. `name` is the server's own, which differs within a
+    cluster.
     """
 
     def __init__(

@@ -56,12 +56,18 @@ class ServiceProcess:
 
 
 def make_services(
-    *, nats_url: str, admin_dsn: str, passwords: Mapping[str, str], gateway_port: int, logs: Path
+    *,
+    nats_url: str,
+    seeds: Mapping[str, str],
+    admin_dsn: str,
+    passwords: Mapping[str, str],
+    gateway_port: int,
+    logs: Path,
 ) -> dict[str, ServiceProcess]:
     """The services of one system by name, in the order to start them."""
     services = {}
     for name in START_ORDER:
-        settings = {"WEPEOPLE_NATS_URL": nats_url}
+        settings = {"WEPEOPLE_NATS_URL": nats_url, "WEPEOPLE_NATS_SEED": seeds[name]}
         if name == "gateway":
             settings |= {"WEPEOPLE_HTTP_HOST": HOST, "WEPEOPLE_HTTP_PORT": str(gateway_port)}
         else:

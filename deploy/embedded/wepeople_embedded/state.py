@@ -11,6 +11,8 @@ from pathlib import Path
 
 from wepeople_embedded.errors import StateDirInUse, StateDirUnusable
 from wepeople_embedded.ports import free_port, is_free
+from wepeople_provision.nats_users import USERS
+from wepeople_provision.nkey_seeds import new_seed
 from wepeople_provision.roles import LOGIN_ROLES
 
 DEFAULT_STATE_DIR = Path(".wepeople")
@@ -47,6 +49,15 @@ class StateDir:
             file.write(json.dumps(values, indent=2) + "\n")
         unfinished.replace(self.path / name)
 
+    def write_secrets(self, folder: str, values: Mapping[str, str]) -> None:
+        """Replace the files of a directory for `WEPEOPLE_SECRETS_DIR`; only its owner may read them."""
+        directory = self.path / folder
+        directory.mkdir(mode=0o700, exist_ok=True)
+        for name, value in values.items():
+            file = directory / name
+            file.touch(mode=0o600)
+            file.write_text(f"{value}\n")
+
     def passwords(self) -> dict[str, str]:
         """A password for each database login, generated once."""
         remembered = self.read("passwords.json")
@@ -55,6 +66,14 @@ class StateDir:
         if passwords != remembered:
             self.write("passwords.json", passwords)
         return passwords
+
+    def nats_seeds(self) -> dict[str, str]:
+        """The seed of each NATS user's key, generated once."""
+        remembered = self.read("nats_seeds.json")
+        seeds = {user: remembered.get(user) or new_seed() for user in USERS}
+        if seeds != remembered:
+            self.write("nats_seeds.json", seeds)
+        return seeds
 
     def port(self, server: str) -> int:
         """The server's port of the last run if it is free, else another one, remembered."""

@@ -1,12 +1,13 @@
 """A whole system of processes: two servers, the stream and schemas, four services."""
 
 import asyncio
+import json
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from wepeople_chassis.broker import NatsAddress, connect
+from wepeople_chassis.broker import NatsAddress, connect, user_of_seed
 from wepeople_embedded.child import Child
 from wepeople_embedded.nats_server import NatsServer
 from wepeople_embedded.ports import HOST
@@ -14,22 +15,35 @@ from wepeople_embedded.postgres_server import PostgresServer
 from wepeople_embedded.services import START_ORDER, ServiceProcess, make_services
 from wepeople_embedded.state import SUPERUSER, StateDir
 from wepeople_provision.dsn import login_dsn
+from wepeople_provision.nats_users import authorization
 from wepeople_provision.provision import provision
 from wepeople_provision.roles import ANALYST_ROLE, LOGIN_ROLES, OPERATOR_ROLE, PROJECTOR_ROLE
 
+PROVISIONER = "provision"
 STOP_SECONDS = 9.0
 _LONGEST_STOP_SECONDS = 5.0
 _LEAST_STOP_SECONDS = 0.4
 
 
 class System:
-    """Its parts can be stopped, killed and started one by one; `start` and `stop` are for all of them."""
+    """Its parts can be stopped, killed and started one by one; `start` and `stop` are for all of them.
 
-    def __init__(self, state: StateDir, *, gateway_port: int) -> None:
+    `guest` is the public key of a NATS user for measuring and testing (`wepeople_provision.nats_users.authorization`).
+    """
+
+    def __init__(self, state: StateDir, *, gateway_port: int, guest: str | None = None) -> None:
         self._state = state
         self.passwords = state.passwords()
+        self._seeds = state.nats_seeds()
         self.gateway_url = f"http://{HOST}:{gateway_port}"
-        self.nats = NatsServer(state.path / "nats", port=state.port("nats"), log_path=state.log("nats"))
+        public_keys = {user: user_of_seed(seed) for user, seed in self._seeds.items()}
+        self.nats = NatsServer(
+            state.path / "nats",
+            port=state.port("nats"),
+            log_path=state.log("nats"),
+            access=authorization(public_keys, guest),
+            seed=self._seeds["provision"],
+        )
         self.postgres = PostgresServer(
             state.path / "postgres",
             port=state.port("postgres"),
@@ -38,6 +52,7 @@ class System:
         )
         self.services: dict[str, ServiceProcess] = make_services(
             nats_url=self.nats.url,
+            seeds=self._seeds,
             admin_dsn=self.admin_dsn,
             passwords=self.passwords,
             gateway_port=gateway_port,
@@ -54,6 +69,10 @@ class System:
         """The address by which operators read every org's read models."""
         return self._dsn(OPERATOR_ROLE)
 
+    def nats_address(self, user: str) -> NatsAddress:
+        """NATS as one of its users."""
+        return NatsAddress(self.nats.url, self._seeds[user])
+
     @property
     def children(self) -> list[Child]:
         """Every process, in the order to stop them."""
@@ -64,19 +83,21 @@ class System:
         """Start the servers, provision, start the services; returns once each can work. `ChildFailed` if one can't."""
         await _all(self.nats.start(), self.postgres.start())
         passwords = {role: self.passwords[role] for role in LOGIN_ROLES}
-        await provision(NatsAddress(self.nats.url), self.admin_dsn, passwords, after_rollout=True)
+        await provision(self.nats_address("provision"), self.admin_dsn, passwords, after_rollout=True)
         self._state.write(
             "operator.json",
             {
                 "nats_url": self.nats.url,
+                "nats_seed": self._seeds["operator"],
                 "postgres_dsn": self.operator_dsn,
                 "analyst_dsn": self._dsn(ANALYST_ROLE),
                 "projector_dsn": self._dsn(PROJECTOR_ROLE),
             },
         )
+        self._write_provisioner(passwords)
         for service in self.services.values():
             service.start()
-        connection = await connect(NatsAddress(self.nats.url), "wepeople-up")
+        connection = await connect(self.nats_address("operator"), "wepeople-up")
         try:
             await _all(*(service.wait_ready(connection) for service in self.services.values()))
         finally:
@@ -98,6 +119,19 @@ class System:
     def ended(self) -> Child | None:
         """A process that has ended, or None while all of them run."""
         return next((child for child in self.children if not child.is_running), None)
+
+    def _write_provisioner(self, passwords: Mapping[str, str]) -> None:
+        """What `wepeople provision` and `wepeople stream` need: `WEPEOPLE_SECRETS_DIR` is this directory then."""
+        self._state.write_secrets(
+            PROVISIONER,
+            {
+                "wepeople_nats_url": self.nats.url,
+                "wepeople_nats_seed": self._seeds["provision"],
+                "wepeople_admin_dsn": self.admin_dsn,
+                "wepeople_role_passwords_file": str(self._state.path / PROVISIONER / "role_passwords.json"),
+                "role_passwords.json": json.dumps(passwords),
+            },
+        )
 
     def _dsn(self, role: str) -> str:
         return login_dsn(self.admin_dsn, role, self.passwords[role])

@@ -62,7 +62,7 @@ async def _demo(state: StateDir, system: System) -> Demo:
     demo = await make_demo(
         state,
         gateway_url=system.gateway_url,
-        nats_url=system.nats.url,
+        nats=system.nats_address("operator"),
         admin_dsn=system.admin_dsn,
         reader_password=system.passwords[DEMO_READER],
     )

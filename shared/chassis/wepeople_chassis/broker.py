@@ -20,6 +20,7 @@ from wepeople_contracts.subjects import ready_subject
 log = get_logger(__name__)
 
 
+_FORBIDDEN = "permissions violation"
 _KEY_LETTERS = 13
 """Of a public key, in its inboxes' prefix: 60 bits tell users apart, and every request carries the prefix."""
 
@@ -80,6 +81,10 @@ def connect_options(name: str) -> dict[str, Any]:
         log.info("nats_closed", connection=name)
 
     async def failed(error: Exception) -> None:
+        # The server refuses without an answer: whoever asked only ever sees that nobody answers.
+        if _FORBIDDEN in str(error):
+            log.error("nats_permission_denied", connection=name, error=str(error).removeprefix("nats: "))
+            return
         log.warning("nats_error", connection=name, error=repr(error))
 
     return {

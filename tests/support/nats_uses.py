@@ -1,0 +1,89 @@
+"""Who says and who hears each subject, and who makes each call of JetStream's: what the permissions must come to."""
+
+from dataclasses import dataclass
+
+from wepeople_contracts import subjects
+
+SERVICES = {"gateway", "auth", "quota", "projector"}
+READERS = {"quota", "projector", "analyst", "operator"}
+ORG, APP = "org_1", "app_1"
+
+
+@dataclass(frozen=True)
+class Use:
+    """Who publishes a subject, and who subscribes to it; an answer to it is neither."""
+
+    subject: str
+    says: set[str]
+    hears: set[str]
+
+
+USES = {
+    "AUTHENTICATE": [Use(subjects.AUTHENTICATE, {"gateway"}, {"auth"})],
+    "KEY_REVOKED": [Use(subjects.KEY_REVOKED, {"auth"}, {"auth", "gateway"})],
+    "RELEASE": [Use(subjects.RELEASE, {"gateway"}, {"quota"})],
+    "USAGE": [Use(subjects.USAGE, {"gateway", "operator"}, {"quota"})],
+    "RESERVE_ALL": [Use(subjects.RESERVE_ALL, {"gateway"}, {"quota"})],
+    "LEASE_SUBJECT": [Use(subjects.LEASE_SUBJECT, {"quota"}, set())],
+    "LEAVING": [Use(subjects.LEAVING, {"quota"}, {"quota"})],
+    "REQUEST_STATUS": [Use(subjects.REQUEST_STATUS, {"gateway"}, {"projector"})],
+    "PROJECTED_ALL": [Use(subjects.PROJECTED_ALL, {"projector"}, {"gateway", "analyst", "operator"})],
+    "STREAM_SUBJECTS": [Use(subjects.STREAM_SUBJECTS, set(), set())],
+    "ingest_subject": [
+        Use(subjects.ingest_subject(ORG, APP, "events"), {"gateway"}, set()),
+        Use(subjects.ingest_subject(ORG, APP, "snapshot"), {"gateway"}, set()),
+        Use(subjects.ingest_subject(ORG, subjects.NO_APP, "directory"), {"auth"}, set()),
+    ],
+    "partition_filter": [Use(subjects.partition_filter(3), set(), set())],
+    "org_filter": [Use(subjects.org_filter(ORG), set(), set())],
+    "projected_subject": [Use(subjects.projected_subject(3), {"projector"}, {"gateway", "analyst", "operator"})],
+    "reserve_subject": [Use(subjects.reserve_subject(ORG), {"gateway"}, {"quota"})],
+    "auth_command": [Use(subjects.auth_command("create_key"), {"operator"}, {"auth"})],
+    "ready_subject": [Use(subjects.ready_subject(service), {"operator"}, {service}) for service in sorted(SERVICES)],
+}
+NO_SUBJECTS = {"STREAM", "LEASE_BUCKET", "LEASE_STREAM", "PARTITIONS", "NO_APP"}
+TAKING_APART = {"partition_of", "partition_token", "parse_ingest_subject", "IngestSubject"}
+
+CALLS = {
+    "STREAM.INFO.INGEST": SERVICES | READERS | {"provision"},
+    "STREAM.CREATE.INGEST": {"provision"},
+    "STREAM.UPDATE.INGEST": {"provision"},
+    "STREAM.MSG.GET.INGEST": {"gateway", "projector", "analyst", "operator", "provision"},
+    "STREAM.SNAPSHOT.INGEST": {"provision"},
+    "STREAM.RESTORE.INGEST": {"provision"},
+    "STREAM.DELETE.INGEST": {"provision"},
+    "CONSUMER.CREATE.INGEST.read-1.ingest.3.*.*.*": READERS,
+    "CONSUMER.INFO.INGEST.read-1": READERS,
+    "CONSUMER.MSG.NEXT.INGEST.read-1": READERS,
+    "CONSUMER.DELETE.INGEST.read-1": READERS,
+    "STREAM.INFO.KV_quota-lease": {"provision"},
+    "STREAM.CREATE.KV_quota-lease": {"provision"},
+    "STREAM.UPDATE.KV_quota-lease": {"provision"},
+    "STREAM.MSG.GET.KV_quota-lease": {"quota"},
+    "INFO": {"provision"},
+}
+
+SNAPSHOTS = ("$JS.SNAPSHOT.ACK.INGEST.x", "$JS.SNAPSHOT.RESTORE.INGEST.x")
+"""How a copy is taken and put back, by the provisioner alone."""
+
+SUBJECTS = [use for uses in USES.values() for use in uses] + [
+    Use(subject, {"provision"}, set()) for subject in SNAPSHOTS
+]
+"""All of them."""
+
+FORBIDDEN_CALLS = (
+    "STREAM.PURGE.INGEST",
+    "STREAM.MSG.DELETE.INGEST",
+    "STREAM.DELETE.KV_quota-lease",
+    "STREAM.PURGE.KV_quota-lease",
+    "STREAM.CREATE.OTHER",
+    "STREAM.NAMES",
+    "STREAM.LIST",
+    "CONSUMER.NAMES.INGEST",
+    "CONSUMER.LIST.INGEST",
+    "CONSUMER.CREATE.INGEST",
+    "CONSUMER.CREATE.KV_quota-lease.read-1.>",
+    "CONSUMER.DURABLE.CREATE.INGEST.read-1",
+    "DIRECT.GET.INGEST",
+)
+"""Nobody's."""

@@ -17,6 +17,9 @@ from wepeople_chassis.tasks import end
 SECOND = DEPLOYS.replace("version = 1", "version = 2").replace(
     "deploys: Sum[int]", "deploys: Sum[int]\n    teams: Sum[int] = 0"
 )
+READ_EVERY_SECONDS = 0.002
+STORE_EVERY_SECONDS = 0.02
+"""Neither takes the processor away from what is tested."""
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ class Reader:
                 row = await cursor.fetchone()
                 assert row is not None
                 self.seen.append(row[0])
-                await asyncio.sleep(0)
+                await asyncio.sleep(READ_EVERY_SECONDS)
 
     async def more(self, reads: int) -> None:
         """Wait until it has read so often again."""
@@ -73,6 +76,7 @@ async def storing(analyst: Analyst) -> AsyncIterator[None]:
     async def store_on() -> None:
         while True:
             await analyst.store(1)
+            await asyncio.sleep(STORE_EVERY_SECONDS)
 
     task = asyncio.create_task(store_on())
     try:

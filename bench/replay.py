@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 
 from bench.backlog import Backlog
 from bench.child import ask_child, running_child
+from bench.commits import Look, rate_of_commits
 from bench.figures import Bound, Finding, Tell, comparison, figure
 from bench.ground import Ground, running_ground
 from bench.plan import Plan
@@ -25,6 +26,7 @@ _SCHEMA = "bench_v1"
 _SERVICES = ("gateway", "auth", "quota", "projector")
 _LIMIT_SECONDS = 240.0
 _SETTLE_SECONDS = 1.0
+_LOOK_SECONDS = 0.05
 _MEGABYTE = 1024 * 1024
 _NO_OPS: tuple[tuple[What, str, Bound | None], ...] = (
     ("requests", "takes each request", READING_BOUND),
@@ -136,10 +138,12 @@ class Course:
         try:
             await self._has_begun("live_v1")
             await asyncio.sleep(_SETTLE_SECONDS)
-            loop = asyncio.get_running_loop()
-            started_at, before = loop.time(), await self._rows("live_v1")
-            await asyncio.sleep(self.plan.beside_seconds)
-            return (await self._rows("live_v1") - before) / (loop.time() - started_at)
+            clock = asyncio.get_running_loop().time
+            until, looks = clock() + self.plan.beside_seconds, list[Look]()
+            while clock() < until:
+                looks.append(Look(clock(), await self._rows("live_v1")))
+                await asyncio.sleep(_LOOK_SECONDS)
+            return rate_of_commits(looks)
         finally:
             await self.ground.stop("projector")
 

@@ -6,13 +6,13 @@ MEMBERS := shared/contracts shared/chassis shared/projections services/gateway s
            services/projector deploy/provision deploy/embedded
 INSTALLED := $(VENV)/.installed
 
-.PHONY: up test check bench faults alerts images secrets compose containers manifests specification constraints clean
+.PHONY: up test check bench faults tls alerts images secrets compose containers manifests specification constraints clean
 
 up: $(INSTALLED)
 	@exec $(BIN)/wepeople up $(ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/pytest -m "not slow and not containers" -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -m "not slow and not containers and not tls" -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -25,6 +25,10 @@ bench: $(INSTALLED)
 
 faults: $(INSTALLED)
 	$(BIN)/pytest -m slow $(ARGS)
+
+# Postgres by `sslmode=verify-full`: needs a Postgres with TLS (Debian: `apt-get install --no-install-recommends postgresql`).
+tls: $(INSTALLED)
+	$(BIN)/pytest -m tls tests/tls $(ARGS)
 
 # The alerts' own tests. promtool comes with Prometheus (Debian: `apt-get install --no-install-recommends prometheus`).
 alerts:

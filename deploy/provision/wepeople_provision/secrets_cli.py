@@ -1,0 +1,46 @@
+"""`wepeople secrets generate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wepeople_chassis.operator import fail
+from wepeople_provision.errors import ProvisionError
+from wepeople_provision.secret_files import generate as generate_files
+
+secrets = typer.Typer(no_args_is_help=True, help="The secrets of a deployment: keys, certificates, passwords.")
+
+_FOR_CONTAINERS = 0o644
+
+
+@secrets.callback()
+def _group() -> None:
+    """A group also while it has one command."""
+
+
+@secrets.command()
+def generate(
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY")],
+    host: Annotated[
+        list[str] | None, typer.Option(help="A name of the gateway that its certificate has first; may be repeated.")
+    ] = None,
+    for_containers: Annotated[
+        bool,
+        typer.Option(
+            "--for-containers",
+            help="Let other users read the files, where a container of another user mounts one; the directory itself "
+            "stays closed to them.",
+        ),
+    ] = False,
+) -> None:
+    """Make all secrets of a deployment in a directory. Run again, it keeps what is there and makes what is missing: to
+    renew a secret, take its file away first (of a certificate, the .crt).
+    """
+    try:
+        made = generate_files(
+            directory, gateway_hosts=tuple(host or ()), file_mode=_FOR_CONTAINERS if for_containers else 0o600
+        )
+    except ProvisionError as error:
+        fail(str(error), 1)
+    typer.echo("\n".join(f"made {name}" for name in made) or "nothing was missing")

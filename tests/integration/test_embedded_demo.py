@@ -4,6 +4,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict
 
+from tests.support.nats_users import nats_as
 from tests.support.operators import operators
 from tests.support.system import RunningSystem
 from wepeople_contracts.ids import key_public_id
@@ -16,7 +17,7 @@ async def demo_in(state_dir: Path, system: RunningSystem) -> Demo:
         return await make_demo(
             state,
             gateway_url=system.gateway_url,
-            nats_url=system.nats_url,
+            nats=nats_as("operator", system.nats_url),
             admin_dsn=system.admin_dsn,
             reader_password=str(conninfo_to_dict(system.demo.postgres_dsn)["password"]),
         )

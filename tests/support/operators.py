@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from nats.aio.client import Client
 from psycopg import AsyncConnection
 
-from wepeople_chassis.broker import NatsAddress, connect
+from tests.support.nats_users import nats_unbound
+from wepeople_chassis.broker import connect
 from wepeople_chassis.rpc import call
 from wepeople_contracts.operators import App, CreateApp, CreateKey, CreateOrg, Key, NewKey, Org, RevokeKey
 from wepeople_contracts.quota import Usage, UsageQuery
@@ -75,7 +76,7 @@ async def make_plan(
 @asynccontextmanager
 async def operators(nats_url: str) -> AsyncIterator[Operators]:
     """A connection to a running system for such commands."""
-    connection = await connect(NatsAddress(nats_url), "tests-operator")
+    connection = await connect(nats_unbound(nats_url), "tests-operator")
     try:
         yield Operators(connection)
     finally:

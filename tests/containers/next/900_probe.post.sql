@@ -1,0 +1,1 @@
+ALTER TABLE auth.plans ALTER COLUMN upgrade_probe SET NOT NULL;

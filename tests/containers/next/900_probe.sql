@@ -1,0 +1,1 @@
+ALTER TABLE auth.plans ADD COLUMN upgrade_probe text DEFAULT 'known to the next release';

@@ -84,7 +84,11 @@ class BareCopy:
 
 
 def _tables_with_rows(database: Connection) -> list[str]:
-    query = "SELECT tablename FROM pg_tables WHERE schemaname = 'live_v1' AND tablename <> ALL(%s) ORDER BY tablename"
+    # Ordinary tables: the doors through which the projector copies into them have no rows of their own.
+    query = """
+        SELECT relname FROM pg_class
+        WHERE relnamespace = 'live_v1'::regnamespace AND relkind = 'r' AND relname <> ALL(%s) ORDER BY relname
+    """
     names = [name for (name,) in database.execute(query, [list(NOT_READ_MODELS)]).fetchall()]
     count = sql.SQL("SELECT count(*) FROM {}")
     return [name for name in names if _one(database, count.format(sql.Identifier("live_v1", name)))]

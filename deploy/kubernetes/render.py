@@ -1,7 +1,7 @@
 """`python -m deploy.kubernetes.render`: what `kubectl apply -k` would send, written to `rendered/`, one file a step.
 
 Needs kustomize, kubectl, or Go to build kustomize with. The files are there to be read in a review and to be checked by
-tests that have none of these; their first line says from which sources they were made, and of what they consist.
+tests that have none of these; `digests.txt` beside them says from which sources they were made, and what they are.
 """
 
 import hashlib
@@ -20,15 +20,8 @@ STEPS = ("foundation", "provision", "services", "after-rollout", "operator")
 
 KUSTOMIZE_MODULE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"
 _SOURCES = ("base", "components", "overlays")
-_TITLE = "# Made by `make manifests`; change the sources instead. "
-
-
-def sources_digest() -> str:
-    """A hash of every file from which the manifests are made."""
-    found = hashlib.sha256()
-    for path in sorted(p for folder in _SOURCES for p in (HERE / folder).rglob("*") if p.is_file()):
-        found.update(f"{path.relative_to(HERE)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return found.hexdigest()
+_TITLE = "# Made by `make manifests`; change the sources instead.\n"
+_DIGESTS = RENDERED / "digests.txt"
 
 
 def rendered_files() -> Iterator[tuple[str, str, Path]]:
@@ -38,15 +31,22 @@ def rendered_files() -> Iterator[tuple[str, str, Path]]:
             yield overlay, step, RENDERED / f"{overlay}-{step}.yaml"
 
 
-def heading(body: str) -> str:
-    """The first line of a rendered file with this body."""
-    return f"{_TITLE}sources {sources_digest()} body {hashlib.sha256(body.encode()).hexdigest()}"
+def digests() -> str:
+    """A hash of all sources as they are now, and one of each rendered file."""
+    sources = hashlib.sha256()
+    for path in sorted(p for folder in _SOURCES for p in (HERE / folder).rglob("*") if p.is_file()):
+        sources.update(f"{path.relative_to(HERE)} {_digest(path)}\n".encode())
+    rendered = [f"{_digest(path)}  {path.name}" for _, _, path in rendered_files()]
+    return "\n".join([f"{sources.hexdigest()}  sources", *rendered, ""])
 
 
-def is_current(text: str) -> bool:
-    """Whether a rendered file is of today's sources, and nobody changed it by hand."""
-    title, _, body = text.partition("\n")
-    return title == heading(body)
+def is_current() -> bool:
+    """Whether the rendered files are of today's sources, and nobody changed one by hand."""
+    return _DIGESTS.read_text() == digests()
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def kustomize() -> list[str]:
@@ -73,8 +73,9 @@ def main() -> None:
     for overlay, step, path in rendered_files():
         folder = HERE / "overlays" / overlay / step
         body = subprocess.run([*command, str(folder)], check=True, capture_output=True, text=True).stdout
-        path.write_text(f"{heading(body)}\n{body}")
+        path.write_text(_TITLE + body)
         print(path.relative_to(HERE.parent.parent))
+    _DIGESTS.write_text(digests())
 
 
 if __name__ == "__main__":

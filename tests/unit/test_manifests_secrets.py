@@ -18,8 +18,9 @@ from tests.support.manifests import (
     workload,
     workloads,
 )
+from wepeople_provision.secret_files import generate
 
-FILES = sorted(p for p in HERE.rglob("*") if p.suffix in (".yaml", ".conf") and p.is_file())
+FILES = sorted(p for p in HERE.rglob("*") if p.suffix in (".yaml", ".conf") and SECRETS / "generated" not in p.parents)
 LOOKS_LIKE_A_SECRET = {
     "an nkey seed": re.compile(r"\bSU[A-Z2-7]{56}\b"),
     "a private key": re.compile(r"BEGIN [A-Z ]*PRIVATE KEY"),
@@ -27,6 +28,7 @@ LOOKS_LIKE_A_SECRET = {
     "an API key": re.compile(r"wp_live_[0-9a-f]{8}"),
     "a password": re.compile(r"password\s*[:=]\s*['\"]?(?!generated/)\w{8,}", re.IGNORECASE),
 }
+EXTERNAL = (SECRETS / "external" / "services.yaml", SECRETS / "external" / "servers.yaml")
 MADE_BY_THE_PLATFORM = {"wepeople-backup"}
 """Credentials of a bucket that is yours."""
 
@@ -70,10 +72,29 @@ def test_every_secret_that_is_referred_to_is_made_and_every_one_made_is_used(ove
         assert used == made - {"wepeople-postgres-ca"}
 
 
+def test_secrets_are_made_from_files_that_secrets_generate_writes(tmp_path: Path) -> None:
+    generate(tmp_path)
+    [made] = documents(SECRETS / "kustomization.yaml")
+    files = [f for one in made["secretGenerator"] + made["configMapGenerator"] for f in one.get("files", [])]
+
+    paths = [tmp_path / f.rpartition("=")[2].removeprefix("generated/") for f in files]
+    assert [str(path) for path in paths if not path.is_file()] == []
+    external = re.findall(r"remoteRef: \{key: ([^\s}]+)\}", "".join(p.read_text() for p in EXTERNAL))
+    assert set(external) == {str(p.relative_to(tmp_path)) for p in paths}
+
+
+def test_a_password_ends_with_its_last_letter_as_some_take_the_whole_file_for_it(tmp_path: Path) -> None:
+    generate(tmp_path)
+
+    password = (tmp_path / "postgres" / "superuser_password").read_text()
+    assert password == password.strip()
+    assert f":{password}@" in (tmp_path / "provision" / "wepeople_admin_dsn").read_text()
+
+
 def test_external_secrets_make_the_same_secrets_with_the_same_keys_from_the_same_files() -> None:
     external = {}
-    for path in ("services.yaml", "servers.yaml"):
-        for one in documents(SECRETS / "external" / path):
+    for path in EXTERNAL:
+        for one in documents(path):
             keys = {item["secretKey"] for item in one["spec"]["data"]}
             keys |= one["spec"].get("target", {}).get("template", {}).get("data", {}).keys()
             external[one["metadata"]["name"]] = keys

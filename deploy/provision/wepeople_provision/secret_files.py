@@ -66,7 +66,8 @@ class SecretFiles:
         unfinished = path.with_name(f"{path.name}.unfinished")
         unfinished.unlink(missing_ok=True)
         with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text if text.endswith("\n") else f"{text}\n")
+            # No line's end is added: some, like CloudNativePG, would take it for the password's last letter.
+            file.write(text)
         unfinished.replace(path)
 
     def seal(self, file_mode: int) -> None:

@@ -122,6 +122,10 @@ async def test_other_code_with_the_same_tables_goes_on_and_says_so(analyst: Anal
     changed = await analyst.projection("run", analyst.write(DEPLOYS + "# better\n"))
     assert changed.code == 0
     assert "The code of deploys_v1 has changed" in changed.stderr
+    wrong = '    views = {"newest": "SELECT newest FROM {schema}.per_service"}\n'
+    refused = await analyst.projection("run", analyst.write(DEPLOYS + wrong))
+    assert (refused.code, "view newest: Postgres cannot make it" in refused.stderr) == (1, True), refused.stderr
+    assert "has changed" not in (await analyst.projection("run", analyst.write(DEPLOYS + "# better\n"))).stderr
 
 
 async def test_list_and_status_tell_what_there_is_and_how_far_it_is(analyst: Analyst) -> None:

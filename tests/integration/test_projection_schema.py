@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 
 from tests.support.fresh import Fresh
 from tests.support.read_models import query
-from wepeople_projections import Projection, ProjectionError, Row, on_event, table
+from wepeople_projections import DefinitionError, Projection, ProjectionError, Row, on_event, table
 from wepeople_projections.postgres.about import (
     About,
     read_about,
@@ -77,6 +77,13 @@ async def test_a_schema_says_what_it_was_made_from(analyst: AsyncConnection[Any]
     now = await read_about(analyst, "things_v1")
     assert (now.paused, now.on_poison, now.source, now.code_sha256) == (True, "park", "there", "newer")
     assert now.views == {"it": "SELECT 1"}
+
+
+async def test_code_whose_views_cannot_be_made_is_not_taken(analyst: AsyncConnection[Any]) -> None:
+    with pytest.raises(DefinitionError, match=r"^view it: Postgres cannot make it: .*nowhere"):
+        await set_code(analyst, "things_v1", source="", code_sha256="", views={"it": "SELECT 1 FROM {schema}.nowhere"})
+    about = await read_about(analyst, "things_v1")
+    assert (about.source, about.code_sha256, "it" in about.views) == (ABOUT.source, "code", False)
 
 
 async def test_a_schema_that_is_there_is_not_made_again_and_stays_as_it_is(analyst: AsyncConnection[Any]) -> None:

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.postgres.quoting import quoted
+from wepeople_projections.postgres.trying import try_views
 from wepeople_projections.selection import Selection
 
 OnPoison = Literal["park", "stop"]
@@ -119,7 +120,10 @@ async def set_paused(connection: AsyncConnection[Any], schema: str, paused: bool
 async def set_code(
     connection: AsyncConnection[Any], schema: str, *, source: str, code_sha256: str, views: Mapping[str, str]
 ) -> None:
-    """The code that runs it from now on, which has the same tables; its views are seen from the next promotion on."""
+    """The code that runs it from now on, which has the same tables; its views are seen from the next promotion on.
+    `DefinitionError` when one of them cannot be made: that is not left for a promotion to find.
+    """
+    await try_views(connection, schema, views)
     await connection.execute(
         f"UPDATE {quoted(schema)}.about SET source = %s, code_sha256 = %s, views = %s::json",  # noqa: S608
         [source, code_sha256, msgspec.json.encode(views).decode()],

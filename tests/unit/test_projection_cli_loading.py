@@ -93,6 +93,41 @@ def test_a_change_of_what_lies_beside_it_and_is_imported_is_seen(tmp_path: Path)
     assert load_file(path).code_sha256 != before
 
 
+@pytest.mark.parametrize(
+    ("imports", "changed"),
+    [
+        ("import the_helper_of_deploys", "the_helper_of_deploys.py"),
+        ("from the_helper_of_deploys import seven", "the_helper_of_deploys.py"),
+        ("import the_helper_of_deploys", "behind_the_helper.py"),
+        ("from a_package_of_helpers import inner", "a_package_of_helpers/inner.py"),
+        ("from a_package_of_helpers import inner", "a_package_of_helpers/__init__.py"),
+        ("import a_package_of_helpers.inner as it", "a_package_of_helpers/sibling.py"),
+        ("import a_package_of_helpers.inner as it", "a_package_of_helpers/above.py"),
+        ("import a_package_of_helpers.inner as it", "a_package_of_helpers/broken.py"),
+    ],
+)
+def test_a_change_of_what_is_imported_only_once_a_handler_is_called_is_seen_too(
+    tmp_path: Path, imports: str, changed: str
+) -> None:
+    (tmp_path / "a_package_of_helpers").mkdir()
+    for name, text in {
+        "the_helper_of_deploys.py": "def seven():\n    from behind_the_helper import seven\n    return seven\n",
+        "behind_the_helper.py": "import the_helper_of_deploys\nseven = 7\n",
+        "a_package_of_helpers/__init__.py": "from a_package_of_helpers import above\n",
+        "a_package_of_helpers/inner.py": "from . import sibling\nfrom .broken import nothing\n",
+        "a_package_of_helpers/sibling.py": "",
+        "a_package_of_helpers/above.py": "",
+        "a_package_of_helpers/broken.py": "def broken(:\n",
+    }.items():
+        written(tmp_path, text, name)
+    path = str(written(tmp_path, DEPLOYS.replace("        return add", f"        {imports}\n        return add")))
+    before = load_file(path).code_sha256
+    assert load_file(path).code_sha256 == before
+    with (tmp_path / changed).open("a") as file:
+        file.write("# later\n")
+    assert load_file(path).code_sha256 != before
+
+
 def test_another_release_of_what_runs_projections_is_other_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

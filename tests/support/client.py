@@ -1,9 +1,7 @@
 """A client of the API for tests: it sends exactly what it is told, and shows the whole answer."""
 
 import json
-import os
 import re
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from typing import Any
 import aiohttp
 from multidict import CIMultiDict
 
-from tests.support.nats_users import CA_FILE
+from tests.support.tls import trusting
 
 REQUEST_ID = re.compile(r"req_[0-9A-HJKMNP-TV-Z]{26}")
 
@@ -71,8 +69,7 @@ class Client:
 async def client(base_url: str, key: str | None, *, timeout_seconds: float = 30.0) -> AsyncIterator[Client]:
     """A client whose connections are closed at the end."""
     timeout = aiohttp.ClientTimeout(total=timeout_seconds)
-    trusted = ssl.create_default_context(cafile=os.environ.get(CA_FILE)) if "https" in base_url else True
-    connector = aiohttp.TCPConnector(limit=0, ssl=trusted)
+    connector = aiohttp.TCPConnector(limit=0, ssl=trusting() if base_url.startswith("https:") else True)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector, auto_decompress=False) as session:
         yield Client(session, base_url, key)
 

@@ -26,7 +26,8 @@ class Gateway:
 
     def __init__(self, nats_url: str, log_path: Path, **settings: object) -> None:
         self.port = free_port()
-        self.url = f"http://{HOST}:{self.port}"
+        self.log_path = log_path
+        self.url = f"{'https' if 'http_certificate_file' in settings else 'http'}://{HOST}:{self.port}"
         environment = nats_environment("gateway", nats_url) | {"WEPEOPLE_HTTP_PORT": str(self.port)}
         environment |= {f"WEPEOPLE_{name.upper()}": str(value) for name, value in settings.items()}
         self._process = ServiceProcess("gateway", environment, log_path)

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from multidict import CIMultiDict
 
 from tests.support.client import Answer
+from tests.support.tls import trusting
 
 
 class Wire:
@@ -58,9 +59,10 @@ class Wire:
 
 @asynccontextmanager
 async def wire(base_url: str) -> AsyncIterator[Wire]:
-    """A connection to the server behind a URL."""
+    """A connection to the server behind a URL; through TLS to one of the tests' own authority."""
     address = urlsplit(base_url)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    tls = trusting() if address.scheme == "https" else None
+    reader, writer = await asyncio.open_connection(address.hostname, address.port, ssl=tls)
     try:
         yield Wire(reader, writer)
     finally:

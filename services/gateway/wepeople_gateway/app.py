@@ -10,6 +10,7 @@ from wepeople_chassis.broker import close, connect, serve_ready, wait_for_stop_s
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.ops import Ops, nats_answers, start_ops, stream_answers
 from wepeople_gateway.budgets import Budgets
+from wepeople_gateway.certificate import server_context
 from wepeople_gateway.connection import Manners
 from wepeople_gateway.developers.documents import add_documents
 from wepeople_gateway.ingest.handler import IngestHandler
@@ -24,12 +25,14 @@ from wepeople_gateway.reading import ReadHandler
 from wepeople_gateway.room import Room, open_files_for
 from wepeople_gateway.server import GatewayRunner, listening_port
 from wepeople_gateway.settings import GatewaySettings
+from wepeople_gateway.tls import TlsSite
 
 log = get_logger(__name__)
 
 _YOUNG_OBJECTS = 10_000
 """Made before the collector looks for cycles; a request of 500 rows makes some 2,000, and nearly no cycle."""
 
+_BACKLOG = 1024
 _FINISH_SECONDS = 4.0
 """How long requests under way may take after a stop signal."""
 
@@ -62,12 +65,13 @@ async def serve(settings: GatewaySettings) -> None:
     manners = Manners(settings.docs_url, settings.head_seconds, room)
     runner = GatewayRunner(make_app(ingest, reading), manners, settings.idle_seconds, around)
     await runner.setup()
-    site = web.TCPSite(runner, settings.http_host, settings.http_port, backlog=1024, reuse_port=None)
+    site = _make_site(runner, settings, room)
     try:
         await site.start()
     except OSError as error:
         raise SystemExit(f"Cannot listen on {settings.http_host}:{settings.http_port}: {error.strerror}.") from error
-    log.info("listening", host=settings.http_host, port=listening_port(runner))
+    scheme = "https" if settings.http_certificate_file else "http"
+    log.info("listening", scheme=scheme, host=settings.http_host, port=listening_port(runner))
     # What was built until now stays; walking through it in every collection costs a tenth of a small request.
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS)
@@ -87,6 +91,17 @@ async def serve(settings: GatewaySettings) -> None:
     lost.cancel()
     await close(asking)
     await close(publishing)
+
+
+def _make_site(runner: GatewayRunner, settings: GatewaySettings, room: Room) -> web.TCPSite:
+    """The listener, with TLS if there is a certificate; the settings see to it that plain HTTP stays where it may."""
+    host, port = settings.http_host, settings.http_port
+    if settings.http_certificate_file is None or settings.http_key_file is None:
+        return web.TCPSite(runner, host, port, backlog=_BACKLOG)
+    context = server_context(settings.http_certificate_file, settings.http_key_file)
+    return TlsSite(
+        runner, host, port, context=context, room=room, handshake_seconds=settings.head_seconds, backlog=_BACKLOG
+    )
 
 
 def _let_see(ops: Ops, ingest: IngestHandler, room: Room, publishing: Client) -> None:

@@ -46,6 +46,8 @@ class Connection(RequestHandler):
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._ended = False
+        self.greeting: asyncio.Task[None] | None = None
+        """The handshake of a connection that has no transport yet."""
 
     @property
     def waits(self) -> bool:
@@ -56,6 +58,8 @@ class Connection(RequestHandler):
         """Close at once, for a connection that needs the place."""
         if self.transport is not None:
             self.transport.abort()
+        elif self.greeting is not None:
+            self.greeting.cancel()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a place, or say that there is none."""
@@ -89,8 +93,12 @@ class Connection(RequestHandler):
                 body.feed_eof()
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends nothing more: it still gets the answers to all that it sent whole."""
+        """The client sends nothing more: it still gets the answers to all that it sent whole, except through TLS, which
+        ends in both directions at once.
+        """
         self._ended = True
+        if self.transport is not None and self.transport.get_extra_info("ssl_object") is not None:
+            return False
         if self._messages:
             return bool(self._messages[-1][1].is_eof())
         if self._current_request is not None:

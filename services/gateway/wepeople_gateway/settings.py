@@ -1,8 +1,13 @@
 """The gateway's settings, read from the environment."""
 
-from pydantic import Field
+import ipaddress
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from wepeople_chassis.settings import ServiceSettings
+from wepeople_gateway.certificate import server_context
 
 
 class GatewaySettings(ServiceSettings):
@@ -13,6 +18,19 @@ class GatewaySettings(ServiceSettings):
 
     http_port: int = Field(default=8080, ge=0, le=65_535)
     """0 takes a free port; which one it is stands in the log, as `listening`."""
+
+    http_certificate_file: Path | None = Field(default=None, examples=["/run/secrets/tls.crt"])
+    """The certificate that clients are shown, as PEM, with those between it and its authority; then all speak TLS. A
+    new one is taken at the next start.
+    """
+
+    http_key_file: Path | None = Field(default=None, examples=["/run/secrets/tls.key"])
+    """The certificate's private key, as PEM."""
+
+    http_behind_ingress: bool = Field(default=False, examples=["true"])
+    """Whether plain HTTP may be spoken on other addresses than the loopback's, because an ingress in front of the
+    gateway ends TLS and nobody else comes through.
+    """
 
     docs_url: str = Field(default="/developers/guide", examples=["https://docs.example.com/ingest"])
     """The page that `docsUrl` of errors points into; as it is, relative to whichever gateway answered, so that a replay
@@ -42,3 +60,34 @@ class GatewaySettings(ServiceSettings):
 
     gateways: int = Field(default=1, ge=1)
     """How many gateways share the rates while quota is away."""
+
+    @model_validator(mode="after")
+    def _keys_are_not_sent_in_the_clear(self) -> Self:
+        if (self.http_certificate_file is None) != (self.http_key_file is None):
+            raise ValueError("WEPEOPLE_HTTP_CERTIFICATE_FILE and WEPEOPLE_HTTP_KEY_FILE go together: set both, or none")
+        self._check_certificate()
+        if self.http_certificate_file or self.http_behind_ingress or _is_loopback(self.http_host):
+            return self
+        raise ValueError(
+            f"WEPEOPLE_HTTP_HOST is {self.http_host}, where API keys would go over the network in the clear: set "
+            "WEPEOPLE_HTTP_CERTIFICATE_FILE and WEPEOPLE_HTTP_KEY_FILE (for example /run/secrets/tls.crt and "
+            "/run/secrets/tls.key), or WEPEOPLE_HTTP_BEHIND_INGRESS=true if an ingress ends TLS in front of the gateway"
+        )
+
+    def _check_certificate(self) -> None:
+        if self.http_certificate_file is None or self.http_key_file is None:
+            return
+        try:
+            server_context(self.http_certificate_file, self.http_key_file)
+        except ValueError as error:
+            raise ValueError(f"WEPEOPLE_HTTP_CERTIFICATE_FILE and WEPEOPLE_HTTP_KEY_FILE: {error}") from None
+        except OSError:
+            # That a file is not there is said of each by itself.
+            return
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -155,13 +155,13 @@ class Analyst:
     async def counted(self, total: int, schema: str = "deploys_v1") -> None:
         """Wait until so many deploys are in a version's table, and no more."""
         await eventually(
-            lambda: self._all_deploys(schema), lambda found: found == total, within_seconds=40, what=f"{total} deploys"
+            lambda: self._all_deploys(schema), lambda found: found == total, within_seconds=90, what=f"{total} deploys"
         )
 
     async def counted_at_least(self, total: int, schema: str = "deploys_v1") -> None:
         """Wait until so many deploys or more are in a version's table."""
         await eventually(
-            lambda: self._all_deploys(schema), lambda found: found >= total, within_seconds=40, what=f"{total} deploys"
+            lambda: self._all_deploys(schema), lambda found: found >= total, within_seconds=90, what=f"{total} deploys"
         )
 
     async def _all_deploys(self, schema: str) -> int:

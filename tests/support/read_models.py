@@ -18,7 +18,7 @@ async def query(dsn: str, statement: str, parameters: Mapping[str, Any] | None =
 
 
 async def eventually(
-    ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], *, within_seconds: float = 15.0, what: str = ""
+    ask: Callable[[], Awaitable[T]], holds: Callable[[T], bool], *, within_seconds: float = 30.0, what: str = ""
 ) -> T:
     """Ask until the answer is as it should be, and return it; fails with the last answer when time is up."""
     deadline = time.monotonic() + within_seconds

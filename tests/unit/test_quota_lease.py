@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.virtual_time import run_in_virtual_time
+from wepeople_chassis.tasks import end
 from wepeople_quota.bucket import Bucket, Entry
 from wepeople_quota.lease import LEASE_SECONDS, STILL_SECONDS, Lease
 
@@ -110,8 +111,7 @@ class Process:
         return None if self._life.done() else self.lease.epoch()
 
     async def end(self, *, in_order: bool) -> None:
-        self._life.cancel()
-        await asyncio.wait((self._life,))
+        await end([self._life])
         if in_order:
             with suppress(TimeoutError):
                 await self.lease.give_back()

@@ -8,10 +8,25 @@ from typing import Any
 import yaml
 
 from deploy.kubernetes.render import HERE, OVERLAYS, RENDERED, STEPS
+from wepeople_auth.settings import AuthSettings
+from wepeople_chassis.settings import ServiceSettings
+from wepeople_gateway.settings import GatewaySettings
+from wepeople_projector.settings import ProjectorSettings
+from wepeople_provision.settings import ProvisionSettings
+from wepeople_quota.settings import QuotaSettings
 
 SERVICES = ("gateway", "auth", "quota", "projector")
 OURS = (*SERVICES, "provision", "operator")
 SECRETS = HERE / "secrets"
+
+SETTINGS: dict[str, type[ServiceSettings]] = {
+    "gateway": GatewaySettings,
+    "auth": AuthSettings,
+    "quota": QuotaSettings,
+    "projector": ProjectorSettings,
+    "provision": ProvisionSettings,
+}
+"""By the name of the process."""
 
 Document = dict[str, Any]
 

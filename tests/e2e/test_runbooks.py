@@ -257,6 +257,23 @@ async def test_a_projection_is_parked(ground: Ground) -> None:
     book.ends()
 
 
+async def test_the_order_of_an_upgrade(ground: Ground) -> None:
+    book = Runbook("The order", "upgrade.md")
+    async with ground.client() as api:
+        before = await ground.settled(api)
+        await book.step(ground.terminal)
+        await book.step(ground.terminal)
+        book.by_hand("--no-deps", "quota")
+        for name in ("quota", "projector", "auth", "gateway"):
+            await ground.stop(name)
+            await start(ground, name)
+            await sent(api)
+        await book.step(ground.terminal)
+        await book.step(ground.terminal)
+    await ground.shows(before + 4)
+    book.ends()
+
+
 def test_every_runbook_is_followed_here_or_has_no_commands() -> None:
     followed = {name for name in globals() if name.startswith("test_")}
     for title in Runbook.titles():

@@ -1,4 +1,4 @@
-"""The runbooks of docs/runbooks.md, typed as an operator would: each section's commands, one after the other.
+"""The runbooks of docs/runbooks.md and the like, typed as an operator would: a section's commands, one after another.
 
 ```sh          typed here; ```text after it is what it prints (… stands for anything), waited for where it takes a while
 ```sh compose  depends on how the services are run; the test does the same with its own processes
@@ -13,7 +13,8 @@ from pathlib import Path
 
 from tests.support.tutorial import Block, blocks_of, missing_lines
 
-RUNBOOKS = Path(__file__).parents[2] / "docs/runbooks.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = "runbooks.md"
 COMMAND_SECONDS = 90.0
 REPEAT_SECONDS = 30.0
 
@@ -52,15 +53,16 @@ class Runbook:
     """One section, block by block."""
 
     title: str
+    page: str = PAGE
     blocks: list[Block] = field(default_factory=list)
 
     @staticmethod
     def titles() -> list[str]:
         """Of all sections."""
-        return re.findall(r"^## (.+)$", RUNBOOKS.read_text(), re.MULTILINE)
+        return re.findall(r"^## (.+)$", (DOCS / PAGE).read_text(), re.MULTILINE)
 
     def __post_init__(self) -> None:
-        text = RUNBOOKS.read_text()
+        text = (DOCS / self.page).read_text()
         section = re.search(rf"^## {re.escape(self.title)}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
         assert section, f"no runbook {self.title!r}"
         self.blocks = blocks_of(section[1])

@@ -26,7 +26,7 @@ KINDS = {
     "int": "whole number",
     "float": "number",
     "Path": "path",
-    "bool": "yes or no",
+    "bool": "true or false",
 }
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
@@ -107,6 +107,8 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
     value = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+    if isinstance(value, bool):
+        value = str(value).lower()
     return "" if value is None else f"`{value}`"
 
 

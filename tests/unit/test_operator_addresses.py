@@ -22,19 +22,20 @@ def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_file_has_all_addresses_and_the_environment_goes_before_it(
     state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = {name.lower(): f"file:{name}" for name in NAMES}
+    stored = {name.lower(): f"postgresql://file/{name}" for name in NAMES}
     (state_dir / "operator.json").write_text(json.dumps(stored))
     assert load_operator().model_dump(exclude_none=True) == stored
     for name in NAMES:
-        monkeypatch.setenv(f"WEPEOPLE_{name}", f"environment:{name}")
-    assert load_operator().model_dump(exclude_none=True) == {name.lower(): f"environment:{name}" for name in NAMES}
+        monkeypatch.setenv(f"WEPEOPLE_{name}", f"postgresql://environment/{name}")
+    expected = {name.lower(): f"postgresql://environment/{name}" for name in NAMES}
+    assert load_operator().model_dump(exclude_none=True) == expected
 
 
 def test_not_every_operator_owns_projections(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NAMES[:2]:
-        monkeypatch.setenv(f"WEPEOPLE_{name}", name)
+        monkeypatch.setenv(f"WEPEOPLE_{name}", f"postgresql://{name}")
     operator = load_operator()
-    assert (operator.nats_url, operator.postgres_dsn) == NAMES[:2]
+    assert (operator.nats_url, operator.postgres_dsn) == tuple(f"postgresql://{name}" for name in NAMES[:2])
     assert (operator.analyst_dsn, operator.projector_dsn) == (None, None)
 
 

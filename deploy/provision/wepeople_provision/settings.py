@@ -3,8 +3,9 @@
 import json
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from wepeople_chassis.postgres_address import checked_address
 from wepeople_chassis.settings import ServiceSettings
 from wepeople_provision.errors import ProvisionError
 
@@ -29,6 +30,11 @@ class ProvisionSettings(ServiceSettings):
     stream_max_bytes: int | None = Field(default=None, ge=1024 * 1024, examples=[100 * 1024**3])
     """How large the stream may become; when it is full, new requests get 503 and nothing is deleted. Without it, as
     large as the server's disk allows."""
+
+    @field_validator("admin_dsn")
+    @classmethod
+    def _is_postgres(cls, dsn: SecretStr) -> SecretStr:
+        return SecretStr(checked_address(dsn.get_secret_value()))
 
 
 def read_passwords(path: Path) -> dict[str, str]:

@@ -5,8 +5,6 @@ from contextlib import suppress
 
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
 
 from wepeople_auth.database import wait_for_schema
 from wepeople_auth.directory.commands import DirectoryCommands
@@ -34,11 +32,6 @@ _LOOK_SECONDS = 1.0
 
 async def serve(settings: AuthSettings) -> None:
     """Run until SIGTERM or SIGINT; `SystemExit` with one line when it cannot start or go on."""
-    try:
-        conninfo_to_dict(settings.postgres_dsn.get_secret_value())
-    except ProgrammingError:
-        # What is wrong with it is not said in libpq's words: they repeat it, and it has the password.
-        raise SystemExit("WEPEOPLE_POSTGRES_DSN is not a Postgres address that libpq understands.") from None
     ops = await start_ops("auth", settings)
     working = asyncio.create_task(_work(settings, ops))
     stopping = asyncio.create_task(wait_for_stop_signal())

@@ -17,6 +17,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
+from wepeople_chassis.logging import without_secrets
 from wepeople_chassis.rpc import Refused, Unavailable
 
 PIPE_COLUMNS = 1_000
@@ -36,9 +37,9 @@ class Operator(BaseModel):
     nats_url: str
     nats_seed: str | None = Field(default=None, repr=False)
     nats_ca_file: Path | None = None
-    postgres_dsn: str
-    analyst_dsn: str | None = None
-    projector_dsn: str | None = None
+    postgres_dsn: str = Field(repr=False)
+    analyst_dsn: str | None = Field(default=None, repr=False)
+    projector_dsn: str | None = Field(default=None, repr=False)
 
     @property
     def nats(self) -> NatsAddress:
@@ -51,6 +52,8 @@ def load_operator() -> Operator:
     environment = {k: v for k in Operator.model_fields if (v := os.environ.get(f"WEPEOPLE_{k.upper()}"))}
     state_file = Path(os.environ.get("WEPEOPLE_STATE_DIR", ".wepeople")) / "operator.json"
     values: dict[str, str] = json.loads(state_file.read_text()) if state_file.exists() else {}
+    for name in ("postgres_dsn", "analyst_dsn", "projector_dsn"):
+        _check_address(name, (values | environment).get(name))
     try:
         return Operator(**(values | environment))
     except ValueError:
@@ -60,9 +63,19 @@ def load_operator() -> Operator:
         )
 
 
+def _check_address(name: str, address: str | None) -> None:
+    # Who asks NATS alone needs no driver of Postgres.
+    from wepeople_chassis.postgres_address import checked_address  # noqa: PLC0415
+
+    try:
+        checked_address(address or "postgresql://")
+    except ValueError as error:
+        fail(f"WEPEOPLE_{name.upper()}: {error}")
+
+
 def fail(message: str, code: int = 2) -> NoReturn:
-    """End the command with a message in plain words."""
-    stderr.print(message, style="red", markup=False, highlight=False)
+    """End the command with a message in plain words, in which no secret is repeated that was typed by mistake."""
+    stderr.print(without_secrets(message), style="red", markup=False, highlight=False)
     raise typer.Exit(code)
 
 

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client.metrics import MetricWrapperBase
 
 import wepeople_auth.metrics
 import wepeople_chassis.metrics
 import wepeople_gateway.metrics
 import wepeople_projector.metrics
 import wepeople_quota.metrics
-from wepeople_chassis.metrics import metrics_of
+from wepeople_chassis.metrics import Described, metrics_of
 
 ROOT = Path(__file__).parents[2]
 OBSERVE = ROOT / "deploy/observe"
@@ -45,13 +44,8 @@ FOREIGN = {
 """Metrics that are not ours, with labels that we name."""
 
 
-def exposed_name(metric: MetricWrapperBase) -> str:
-    """As it is scraped: the client leaves `_total` off a counter's own name."""
-    return f"{metric._name}_total" if metric._type == "counter" else metric._name
-
-
-METRICS = {exposed_name(metric): metric for module in SERVICES.values() for metric in metrics_of(module)}
-KNOWN = {name: set(metric._labelnames) for name, metric in METRICS.items()} | FOREIGN
+METRICS = {metric.name: metric for module in SERVICES.values() for metric in metrics_of(module)}
+KNOWN = {name: set(metric.labels) for name, metric in METRICS.items()} | FOREIGN
 
 
 def rules() -> list[dict[str, Any]]:
@@ -115,9 +109,9 @@ def test_no_alert_is_explained_that_is_not_there() -> None:
 
 
 @pytest.mark.parametrize(("service", "metric"), [(s, m) for s, module in SERVICES.items() for m in metrics_of(module)])
-def test_a_metric_is_in_the_docs_as_it_is_in_the_code(service: str, metric: MetricWrapperBase) -> None:
-    labels = ", ".join(f"`{label}`" for label in metric._labelnames)
-    row = f"| `{exposed_name(metric)}` | {metric._type} | {labels} | {metric._documentation} |"
+def test_a_metric_is_in_the_docs_as_it_is_in_the_code(service: str, metric: Described) -> None:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    row = f"| `{metric.name}` | {metric.kind} | {labels} | {metric.documentation} |"
     section = DOCS.split(f"### Of {service}\n")[1].split("\n### ")[0]
     assert row in section.splitlines()
 

@@ -1,8 +1,10 @@
 """What auth measures."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge, Histogram
 
-AUTHENTICATIONS = Counter(
+from wepeople_chassis.tallies import TallyMetric
+
+AUTHENTICATIONS = TallyMetric(
     "wepeople_authentications_total",
     "Keys asked about: remembered (from memory), checked (by Postgres or bcrypt), invalid_key, unavailable, internal.",
     ["outcome"],
@@ -24,4 +26,4 @@ internal = AUTHENTICATIONS.labels("internal")
 
 def count_refusal(code: str) -> None:
     """Count an answer that is not a principal, by its error's code."""
-    {"invalid_key": invalid_key, "unavailable": unavailable}.get(code, internal).inc()
+    {"invalid_key": invalid_key, "unavailable": unavailable}.get(code, internal).count += 1

@@ -55,7 +55,7 @@ class Budgets:
             until, verdict = self._refused_until.get(scope, (0.0, None))
             left = until - self._clock()
             if verdict is not None and left > 0:
-                limited[verdict.scope].inc()
+                limited[verdict.scope].count += 1
                 raise rate_limited(verdict.model_copy(update={"retry_after_seconds": left}), principal)
             self._refused_until.pop(scope, None)
 
@@ -81,7 +81,7 @@ class Budgets:
         if isinstance(verdict, RateLimited):
             scope = principal.key_id if verdict.scope == "key" else principal.org_id
             self._refused_until[scope] = (self._clock() + verdict.retry_after_seconds, verdict)
-            limited[verdict.scope].inc()
+            limited[verdict.scope].count += 1
             raise rate_limited(verdict, principal)
         _count(verdict, units + len(event_ids))
         return verdict
@@ -108,14 +108,16 @@ class Budgets:
         if self._clock() < self._away_until:
             return self._decide_alone(request)
         subject = reserve_subject(request.org_id)
+        began = time.perf_counter()
         try:
-            with ask_quota_seconds.time():
-                reply = await call(self._connection, subject, request, Verdict, timeout_seconds=_ASK_SECONDS)
+            reply = await call(self._connection, subject, request, Verdict, timeout_seconds=_ASK_SECONDS)
             self._check_epoch(reply.verdict)
         except (Unavailable, Refused, Outdated) as error:
             log.warning("quota_away_fail_open", error=str(error))
             self._away_until = self._clock() + _AWAY_SECONDS
             return self._decide_alone(request)
+        finally:
+            ask_quota_seconds.observe(time.perf_counter() - began)
         self._alone.clear()
         return reply.verdict
 
@@ -127,7 +129,7 @@ class Budgets:
 
     def _decide_alone(self, request: Reserve) -> Granted | RateLimited:
         """A sliding window of this gateway's share of each rate."""
-        quota_away.inc()
+        quota_away.count += 1
         now = self._clock()
         for scope, subject, limit in (
             ("key", request.key_id, request.key_limit),
@@ -154,11 +156,11 @@ class Budgets:
 
 def _count(verdict: Granted | Seen, needed: int) -> None:
     if isinstance(verdict, Seen):
-        seen.inc()
+        seen.count += 1
     elif verdict.units + len(verdict.known_event_ids) < needed:
-        month_full.inc()
+        month_full.count += 1
     else:
-        granted.inc()
+        granted.count += 1
 
 
 def _first_of_next_month(now: datetime) -> datetime:

@@ -81,7 +81,7 @@ class Principals:
                 raise _invalid_key() from error
             # Away, or too busy to tell: what auth said less than a minute ago still holds, if no revocation came.
             if entry and digest in self._entries and age < MAX_AGE_SECONDS:
-                auth_away.inc()
+                auth_away.count += 1
                 log.warning("auth_away_serving_cached", key_id=entry.principal.key_id)
                 return entry.principal
             raise unavailable("Keys cannot be checked right now; send this request again shortly.") from error
@@ -99,8 +99,11 @@ class Principals:
         while True:
             revocations, asked_at = self._revocations, self._clock()
             question = Authenticate(token=token, request_id=request_in_hand())
-            with ask_auth_seconds.time():
+            began = time.perf_counter()
+            try:
                 principal = await call(self._connection, AUTHENTICATE, question, Principal)
+            finally:
+                ask_auth_seconds.observe(time.perf_counter() - began)
             if revocations == self._revocations:
                 break
         self._entries[digest] = _Entry(principal, asked_at - principal.age_seconds)

@@ -1,8 +1,10 @@
 """What quota measures."""
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
-VERDICTS = Counter(
+from wepeople_chassis.tallies import TallyMetric
+
+VERDICTS = TallyMetric(
     "wepeople_quota_verdicts_total",
     "Verdicts given: granted; month (granted, but the month is full for some rows); seen; key or org (rate limited).",
     ["scope"],

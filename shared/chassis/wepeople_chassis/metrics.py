@@ -1,16 +1,18 @@
 """What every service measures, and how each defines metrics of its own (its `metrics.py`).
 
-A metric is made once, at import, in the process's one registry. Whoever counts on the way of a request holds a bound
-child (`metric.labels(…)`, once); what is only looked at is measured when it is asked for (`Ops.measure`), never beside
-the work.
+A metric is made once, at import, in the process's one registry. What happens on the way of a request is counted by
+tallies (`tallies.py`), bound once; what is only looked at is measured when it is asked for (`Ops.measure`).
 """
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from types import ModuleType
 
 from prometheus_client import Counter, Gauge, disable_created_metrics
 from prometheus_client.metrics import MetricWrapperBase
+
+from wepeople_chassis.tallies import SpreadMetric, TallyMetric
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -32,6 +34,22 @@ class LineCounter(logging.Handler):
         LOG_LINES.labels(record.levelname.lower()).inc()
 
 
-def metrics_of(module: ModuleType) -> Iterator[MetricWrapperBase]:
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a metric is, as it is scraped."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    documentation: str
+
+
+def metrics_of(module: ModuleType) -> Iterator[Described]:
     """The metrics that a module defines, in order: its constants. What is bound of them has names in lower case."""
-    return (value for name, value in vars(module).items() if name.isupper() and isinstance(value, MetricWrapperBase))
+    for name, value in vars(module).items():
+        if name.isupper() and isinstance(value, TallyMetric | SpreadMetric):
+            yield Described(value.name, value.kind, value.labelnames, value.documentation)
+        elif name.isupper() and isinstance(value, MetricWrapperBase):
+            # The client leaves `_total` off a counter's own name.
+            scraped = f"{value._name}_total" if value._type == "counter" else value._name
+            yield Described(scraped, str(value._type), tuple(value._labelnames), value._documentation)

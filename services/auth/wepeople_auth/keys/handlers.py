@@ -56,10 +56,10 @@ class AuthenticationHandlers:
         try:
             principal = self._authenticator.recall(request.token)
         except Refused:
-            invalid_key.inc()
+            invalid_key.count += 1
             raise
         if principal is not None:
-            remembered.inc()
+            remembered.count += 1
             if is_tracing():
                 with served("recall", self._broker.context.get_local("message").headers):
                     pass
@@ -83,7 +83,7 @@ class AuthenticationHandlers:
         try:
             with served("authenticate", headers):
                 reply = Reply[Principal](ok=await self._authenticator.authenticate(request.token))
-            checked.inc()
+            checked.count += 1
         except Exception as error:
             reply = error_reply(error)
             if reply.error is not None:

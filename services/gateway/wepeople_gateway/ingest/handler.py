@@ -121,12 +121,12 @@ class IngestHandler:
         try:
             stored = await self._publisher.publish(subject, envelope.message_id, encode(envelope))
         except NotStored as error:
-            not_stored.inc()
+            not_stored.count += 1
             log.warning("not_stored", error=str(error))
             await self._budgets.release(envelope.org_id, envelope.message_id)
             raise unavailable("The event log is away and nothing was stored; send this request again.") from error
         except OutcomeUnknown as error:
-            outcome_unknown.inc()
+            outcome_unknown.count += 1
             log.warning("outcome_unknown", error=str(error))
             raise unavailable(
                 "The event log did not confirm in time. Send the same request again with its Idempotency-Key; if it "
@@ -167,8 +167,6 @@ class IngestHandler:
 def _count_rows(envelope: Envelope, *, costs_events: bool) -> None:
     # What was accepted and not charged was there before: so no row has to be looked at.
     known = len(envelope.accepted) - envelope.charge.units if costs_events else 0
-    accepted_rows.inc(len(envelope.accepted) - known)
-    if known:
-        duplicate_rows.inc(known)
-    if envelope.rejected:
-        rejected_rows.inc(len(envelope.rejected))
+    accepted_rows.count += len(envelope.accepted) - known
+    duplicate_rows.count += known
+    rejected_rows.count += len(envelope.rejected)

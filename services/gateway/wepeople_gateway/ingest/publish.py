@@ -24,7 +24,7 @@ from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.tracing import carried, span
 from wepeople_contracts.envelope import MSG_ID_HEADER
 from wepeople_contracts.subjects import STREAM
-from wepeople_gateway.metrics import PUBLISH_SECONDS
+from wepeople_gateway.metrics import publish_seconds
 
 _ATTEMPT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05
@@ -67,8 +67,12 @@ class Publisher:
 
     async def publish(self, subject: str, message_id: str, payload: bytes) -> Stored:
         """Store the payload once; `NotStored` or `OutcomeUnknown` when the deadline passes first."""
-        with span("publish", "producer"), PUBLISH_SECONDS.time():
-            return await self._publish(subject, message_id, payload)
+        began = time.perf_counter()
+        try:
+            with span("publish", "producer"):
+                return await self._publish(subject, message_id, payload)
+        finally:
+            publish_seconds.observe(time.perf_counter() - began)
 
     async def _publish(self, subject: str, message_id: str, payload: bytes) -> Stored:
         # The server closes a client that exceeds it, for good, with all its neighbours in flight.

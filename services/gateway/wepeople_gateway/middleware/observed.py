@@ -20,7 +20,7 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
     else:
         response = await handler(request)
     route = route_of(request)
-    requests_answered(route, known_method(request.method), response.status).inc()
+    requests_answered(route, known_method(request.method), response.status).count += 1
     request_seconds(route).observe(time.perf_counter() - began)
     return response
 

@@ -16,8 +16,9 @@ from wepeople_embedded.state import open_state_dir
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs an engine, and images that were built."""
+    """Everything here needs an engine, and images that were built. The upgrade comes last: there is no way back."""
     here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.name == "test_containers_upgrade.py")
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.containers)

@@ -7,14 +7,14 @@ Idempotency-Key. Anything else than an answer 202 to each request in the end is 
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.support.client import Answer, Client, client
-from tests.support.compose import SECONDS, SERVICES, Compose, docker
+from tests.support.compose import SERVICES, Compose, DockerFailed, docker
 from tests.support.deployment import FOLDER, VERSION, Deployment
 from tests.support.load import Load, RequestMaker
 from tests.support.operators import operators
@@ -40,13 +40,11 @@ class EitherGateway(Client):
 
 
 @pytest.fixture
-async def double(deployment: Deployment) -> AsyncIterator[Compose]:
-    """Two of each service; afterwards one, of the version of before."""
+async def double(deployment: Deployment) -> Compose:
+    """Two of each service; it stays so, and on the next release: no older one works with what a rollout has finished."""
     compose = replace(deployment.compose, profiles=("double",)).with_(WEPEOPLE_GATEWAYS="2")
     await compose("up", "--wait")
-    yield compose
-    await compose("rm", "--stop", "--force", *SECONDS)
-    await deployment.compose("up", "--wait")
+    return compose
 
 
 async def make_next_images() -> None:
@@ -73,6 +71,8 @@ async def roll_out(deployment: Deployment, compose: Compose) -> None:
             assert (await compose.inspect(container))["Config"]["Image"] == f"wepeople/{service}:{NEXT}"
     await compose("run", "--rm", "provision", "provision", "--after-rollout")
     assert await probe(deployment) == ["NO"]
+    with pytest.raises(DockerFailed, match="A newer release has finished its rollout on this database"):
+        await compose.with_(WEPEOPLE_VERSION=VERSION)("run", "--rm", "provision")
 
 
 async def test_every_service_is_upgraded_under_load_without_a_failed_request(

@@ -14,8 +14,6 @@ ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "deploy/compose/compose.yaml"
 SERVICES = ("gateway", "auth", "quota", "projector")
 SERVERS = ("nats", "postgres")
-SECONDS = ("gateway-2", "auth-2", "quota-2", "projector-2")
-"""The second of each service, of the profile `double`."""
 NATS_IMAGE = os.environ.get("WEPEOPLE_NATS_IMAGE", "nats:2.15-alpine")
 POSTGRES_IMAGE = os.environ.get("WEPEOPLE_POSTGRES_IMAGE", "postgres:18")
 

@@ -41,7 +41,7 @@ class EitherGateway(Client):
 
 @pytest.fixture
 async def double(deployment: Deployment) -> Compose:
-    """Two of each service; it stays so, and on the next release: no older one works with what a rollout has finished."""
+    """Two of each service. It stays so, on the next release: no older one works with what a rollout has finished."""
     compose = replace(deployment.compose, profiles=("double",)).with_(WEPEOPLE_GATEWAYS="2")
     await compose("up", "--wait")
     return compose

@@ -61,18 +61,19 @@ not_stored = PUBLISH_FAILED.labels("not_stored")
 outcome_unknown = PUBLISH_FAILED.labels("unknown")
 
 
-@cache
-def requests_answered(route: str, method: str, status: int) -> Tally:
-    """The counter of one kind of answer; as many as there are routes, methods and statuses, so all are kept."""
-    return HTTP_REQUESTS.labels(route, method, str(status))
-
-
-@cache
-def request_seconds(route: str) -> Spread:
-    """The histogram of a route."""
-    return HTTP_SECONDS.labels(route)
+def answered(route: str, method: str, status: int, seconds: float) -> None:
+    """Count an answer."""
+    requests, took = _of_answers(route, known_method(method), status)
+    requests.count += 1
+    took.observe(seconds)
 
 
 def known_method(method: str) -> str:
     """The method, if it is one that HTTP knows."""
     return method if method in _METHODS else OTHER
+
+
+@cache
+def _of_answers(route: str, method: str, status: int) -> tuple[Tally, Spread]:
+    # There are as many as routes, methods and statuses, so all may be kept.
+    return HTTP_REQUESTS.labels(route, method, str(status)), HTTP_SECONDS.labels(route)

@@ -4,11 +4,12 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 from pydantic import BaseModel
 
 from wepeople_chassis.broker import BROKER_DOWN
-from wepeople_chassis.tracing import carried, span
+from wepeople_chassis.tracing import carried, is_tracing, span
 from wepeople_contracts.reply import Reply, RpcError
 
 T = TypeVar("T", bound=BaseModel)
@@ -37,7 +38,6 @@ def _reply_of(ok: type[BaseModel]) -> type[Reply[Any]]:
     return Reply[ok]  # type: ignore[valid-type]
 
 
-@lru_cache(maxsize=64)
 def _conversation(subject: str) -> str:
     """What is asked, whichever partition it is asked about."""
     return ".".join(part for part in subject.split(".") if not part.isdigit())
@@ -45,14 +45,23 @@ def _conversation(subject: str) -> str:
 
 async def call(connection: Client, subject: str, request: BaseModel, ok: type[T], *, timeout_seconds: float = 5.0) -> T:
     """Ask and return the `ok` of the reply; `Refused` with its error, `Unavailable` when there was none in time."""
-    with span(_conversation(subject), "client"):
-        body, headers = request.model_dump_json().encode(), carried() or None
-        try:
-            message = await connection.request(subject, body, timeout=timeout_seconds, headers=headers)
-        except BROKER_DOWN as error:
-            raise Unavailable(subject, error) from error
+    body = request.model_dump_json().encode()
+    if is_tracing():
+        with span(_conversation(subject), "client"):
+            message = await _ask(connection, subject, body, timeout_seconds, carried())
+    else:
+        message = await _ask(connection, subject, body, timeout_seconds, None)
     reply: Reply[T] = _reply_of(ok).model_validate_json(message.data)
     if reply.error is not None:
         raise Refused(reply.error)
     assert reply.ok is not None
     return reply.ok
+
+
+async def _ask(
+    connection: Client, subject: str, body: bytes, timeout_seconds: float, headers: dict[str, str] | None
+) -> Msg:
+    try:
+        return await connection.request(subject, body, timeout=timeout_seconds, headers=headers)
+    except BROKER_DOWN as error:
+        raise Unavailable(subject, error) from error

@@ -21,7 +21,7 @@ from nats.errors import (
 )
 
 from wepeople_chassis.broker import BROKER_DOWN
-from wepeople_chassis.tracing import carried, span
+from wepeople_chassis.tracing import carried, is_tracing, span
 from wepeople_contracts.envelope import MSG_ID_HEADER
 from wepeople_contracts.subjects import STREAM
 from wepeople_gateway.metrics import publish_seconds
@@ -69,28 +69,30 @@ class Publisher:
         """Store the payload once; `NotStored` or `OutcomeUnknown` when the deadline passes first."""
         began = time.perf_counter()
         try:
+            if not is_tracing():
+                return await self._publish(subject, payload, {MSG_ID_HEADER: message_id})
             with span("publish", "producer"):
-                return await self._publish(subject, message_id, payload)
+                return await self._publish(subject, payload, {MSG_ID_HEADER: message_id} | carried())
         finally:
             publish_seconds.observe(time.perf_counter() - began)
 
-    async def _publish(self, subject: str, message_id: str, payload: bytes) -> Stored:
+    async def _publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> Stored:
         # The server closes a client that exceeds it, for good, with all its neighbours in flight.
         if len(payload) + _MAX_HEADER_BYTES > self._connection.max_payload:
             raise NotStored(f"the envelope of {len(payload)} bytes is larger than NATS takes")
         deadline = time.monotonic() + self._deadline_seconds
         if len(payload) < _LARGE_BYTES:
-            return await self._repeat(subject, message_id, payload, deadline)
+            return await self._repeat(subject, payload, headers, deadline)
         try:
             await asyncio.wait_for(self._large.acquire(), self._deadline_seconds)
         except TimeoutError as error:
             raise NotStored(f"its turn did not come within {self._deadline_seconds:g} s") from error
         try:
-            return await self._repeat(subject, message_id, payload, deadline)
+            return await self._repeat(subject, payload, headers, deadline)
         finally:
             self._large.release()
 
-    async def _repeat(self, subject: str, message_id: str, payload: bytes, deadline: float) -> Stored:
+    async def _repeat(self, subject: str, payload: bytes, headers: dict[str, str], deadline: float) -> Stored:
         attempt_open = False
         while (left := deadline - time.monotonic()) > 0:
             try:
@@ -98,7 +100,7 @@ class Publisher:
                     subject,
                     payload,
                     timeout=min(left, _ATTEMPT_SECONDS),
-                    headers={MSG_ID_HEADER: message_id} | carried(),
+                    headers=headers,
                 )
             except (OutboundBufferLimitError, ConnectionClosedError, ConnectionReconnectingError, NoRespondersError):
                 # Nothing was sent, or nobody was there to take it.

@@ -5,7 +5,7 @@ import time
 from aiohttp import web
 
 from wepeople_chassis.tracing import TRACEPARENT, Span, is_tracing, span
-from wepeople_gateway.metrics import OTHER, known_method, request_seconds, requests_answered
+from wepeople_gateway.metrics import OTHER, answered, known_method
 from wepeople_gateway.middleware.errors import Handler
 
 _SERVER_ERRORS = 500
@@ -19,9 +19,7 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
         response = await _traced(request, handler)
     else:
         response = await handler(request)
-    route = route_of(request)
-    requests_answered(route, known_method(request.method), response.status).count += 1
-    request_seconds(route).observe(time.perf_counter() - began)
+    answered(route_of(request), request.method, response.status, time.perf_counter() - began)
     return response
 
 

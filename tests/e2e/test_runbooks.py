@@ -13,6 +13,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.breakable import Breakable, breakable_system
 from tests.support.client import Answer, Client, client
+from tests.support.nats_cluster import clustered_system, leader_of_stream
+from tests.support.nats_users import nats_environment
 from tests.support.operators import EVENT_TYPE, Caller
 from tests.support.read_models import eventually, query, rows_of_request
 from tests.support.runbook import Runbook, Terminal
@@ -21,6 +23,7 @@ from wepeople_contracts.operators import App, CreateApp, CreateKey, CreateOrg, N
 from wepeople_contracts.subjects import auth_command
 from wepeople_embedded.binaries import postgres
 from wepeople_embedded.services import ServiceProcess
+from wepeople_embedded.state import open_state_dir
 
 EVENT = {"eventType": EVENT_TYPE, "category": "code", "actor": {"externalId": "eng-17"}}
 LARGE = [{**EVENT, "metadata": {"text": "x" * 900}}] * 500
@@ -223,15 +226,30 @@ async def test_after_an_older_copy_of_the_stream_the_read_models_are_built_anew_
     await terminal.type("wepeople prove", "")
 
 
-async def test_a_nats_node_is_lost(ground: Ground) -> None:
+async def test_a_nats_node_is_lost(tmp_path: Path) -> None:
     book = Runbook("A NATS node is lost")
-    await ground.breakable.system.nats.kill()
-    async with ground.client() as api:
-        assert (await api.events([EVENT])).status == 503
-        await ground.breakable.system.nats.start()
-        await sent(api)
-    await book.step(ground.terminal)
-    await book.step(ground.terminal)
+    with open_state_dir(tmp_path / "state") as state:
+        async with clustered_system(state) as clustered:
+            terminal = Terminal(
+                tmp_path,
+                os.environ
+                | nats_environment("operator", clustered.cluster.url)
+                | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+                | {"WEPEOPLE_POSTGRES_DSN": clustered.operator_dsn},
+            )
+            caller = await clustered.operator.caller()
+            name = await leader_of_stream(clustered.operator.connection)
+            lost = clustered.cluster.nodes[name]
+            async with client(clustered.gateway_url, caller.token) as api:
+                await sent(api)
+                await lost.kill()
+                await sent(api)
+                assert "2 of 3" in await book.step(terminal)
+                book.by_hand("cluster")
+                shutil.rmtree(state.path / "nats" / name / "jetstream")
+                await lost.start()
+                await book.step(terminal)
+                await sent(api)
     book.ends()
 
 

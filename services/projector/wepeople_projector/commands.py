@@ -64,7 +64,8 @@ def show_status(as_json: bool) -> None:
         if as_json:
             print(status.model_dump_json(indent=2))
             return
-        show([status.stream], columns=("messages", "size_bytes", "first_sequence", "last_sequence"), as_json=False)
+        stream_columns = ("messages", "size_bytes", "limit_bytes", "first_sequence", "last_sequence", "copies")
+        show([status.stream], columns=stream_columns, as_json=False)
         show(status.projections, columns=("projection", "lag_messages", "lag_seconds", "parked"), as_json=False)
         usage_columns = ("org_id", "name", "period", "used", "reserved")
         show(status.usage, columns=usage_columns, as_json=False, empty="No orgs yet.")

@@ -22,12 +22,14 @@ SERVICES = ("gateway", "auth", "quota", "projector")
 
 
 class StreamStatus(BaseModel):
-    """What the stream holds."""
+    """What the stream holds, how much it may, and how many of its copies are whole."""
 
     messages: int
     size_bytes: int
     first_sequence: int
     last_sequence: int
+    limit_bytes: int | None
+    copies: str
 
 
 class ProjectionStatus(BaseModel):
@@ -100,6 +102,8 @@ async def collect_status(operator: Operator, connection: Client) -> Status:
             size_bytes=state.size_bytes,
             first_sequence=state.first_sequence,
             last_sequence=state.last_sequence,
+            limit_bytes=state.limit_bytes,
+            copies=f"{state.copies} of {state.copies_wanted}",
         ),
         projections=projections,
         usage=usage,

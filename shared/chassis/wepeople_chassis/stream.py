@@ -35,6 +35,7 @@ class StreamError(Exception):
 class StreamState:
     """What the stream holds now; `created` is its identity: a stream made anew has another. For so long as
     `duplicate_window_seconds` the same message id is the same message. Past `limit_bytes` nothing more is stored.
+    Of `copies_wanted` copies in the cluster, `copies` are whole.
     """
 
     created: str
@@ -44,6 +45,8 @@ class StreamState:
     size_bytes: int
     duplicate_window_seconds: float
     limit_bytes: int | None
+    copies: int
+    copies_wanted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ async def stream_state(connection: Client) -> StreamState:
     """Ask the server for the stream's state; `StreamError` if there is no such stream."""
     reply = await jetstream(connection, f"STREAM.INFO.{STREAM}", {})
     state = reply["state"]
+    others = reply.get("cluster", {}).get("replicas", [])
     return StreamState(
         created=reply["created"],
         first_sequence=state["first_seq"],
@@ -83,6 +87,8 @@ async def stream_state(connection: Client) -> StreamState:
         size_bytes=state["bytes"],
         duplicate_window_seconds=reply["config"]["duplicate_window"] / 1_000_000_000,
         limit_bytes=limit if (limit := reply["config"].get("max_bytes", -1)) > 0 else None,
+        copies=1 + sum(1 for other in others if other["current"] and not other.get("offline")),
+        copies_wanted=reply["config"]["num_replicas"],
     )
 
 

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.certificates import Authority
 from tests.support.read_models import eventually
 from wepeople_embedded.child import Child
 from wepeople_embedded.ports import free_port
+from wepeople_provision.certificates import new_authority, new_server
 
 PASSWORD = "the-superusers-own"
 _OPTIONS = {
@@ -60,9 +60,10 @@ def postgres_with_tls() -> Path:
 async def tls_postgres(directory: Path) -> AsyncIterator[TlsPostgres]:
     """Start one; stopped at the end."""
     programs, data, port = postgres_with_tls(), directory / "data", free_port()
-    authority = Authority("tests")
+    authority = new_authority()
+    server_pair = new_server(authority, ["localhost"])
     ca_file = directory / "ca.crt"
-    ca_file.write_bytes(authority.certificate)
+    ca_file.write_text(authority.certificate)
     password = directory / "password"
     password.write_text(PASSWORD)
     make: list[str | Path] = [
@@ -81,9 +82,8 @@ async def tls_postgres(directory: Path) -> AsyncIterator[TlsPostgres]:
     )
     initdb.spawn()
     assert await initdb.wait(60) == 0, initdb.log_tail()
-    certificate, key = authority.issue("localhost")
-    (data / "server.crt").write_bytes(certificate)
-    (data / "server.key").write_bytes(key)
+    (data / "server.crt").write_text(server_pair.certificate)
+    (data / "server.key").write_text(server_pair.key)
     (data / "server.key").chmod(0o600)
     (data / "pg_hba.conf").write_text("hostssl all all all scram-sha-256\n")
     options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]

@@ -8,12 +8,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.certificates import Authority
 from tests.support.client import client
 from tests.support.operators import EVENT_TYPE
 from tests.support.read_models import query, rows_of_request
 from tests.support.system import RunningSystem
 from tests.support.tls_postgres import TlsPostgres
+from wepeople_provision.certificates import new_authority
 
 pytestmark = pytest.mark.tls
 
@@ -27,7 +27,7 @@ async def refusal(dsn: str) -> str:
 
 
 async def test_a_certificate_of_another_authority_is_refused(postgres: TlsPostgres, tmp_path: Path) -> None:
-    (tmp_path / "ca.crt").write_bytes(Authority("tests").certificate)
+    (tmp_path / "ca.crt").write_text(new_authority().certificate)
     assert "certificate verify failed" in await refusal(postgres.dsn(ca_file=tmp_path / "ca.crt"))
 
 
@@ -48,7 +48,7 @@ async def test_a_connection_in_the_clear_is_refused(postgres: TlsPostgres) -> No
 async def test_a_server_that_does_not_speak_tls_is_refused(system: RunningSystem, tmp_path: Path) -> None:
     """What listens on the address may be anything: here it is the NATS server."""
     port = system.nats_url.rpartition(":")[2]
-    (tmp_path / "ca.crt").write_bytes(Authority("tests").certificate)
+    (tmp_path / "ca.crt").write_text(new_authority().certificate)
     dsn = (
         f"postgresql://postgres:secret@localhost:{port}/postgres?sslmode=verify-full&sslrootcert={tmp_path / 'ca.crt'}"
     )

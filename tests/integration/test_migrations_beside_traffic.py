@@ -238,6 +238,17 @@ async def test_after_a_file_that_failed_in_the_middle_the_mended_one_is_run_and_
     assert await one(fresh.admin_dsn, "SELECT a FROM auth.third") == 2
 
 
+async def test_a_file_whose_record_cannot_be_written_has_done_nothing(fresh: Fresh) -> None:
+    refuse = "ALTER TABLE provision.applied_files ADD CONSTRAINT nothing_more CHECK (file <> '901_first.sql') NOT VALID"
+    async with await AsyncConnection.connect(fresh.admin_dsn, autocommit=True) as admin:
+        await admin.execute(refuse)
+        with pytest.raises(ProvisionError, match=r"auth/901_first\.sql failed and left nothing behind"):
+            await migrate(fresh, [FIRST])
+        assert await one(fresh.admin_dsn, "SELECT to_regclass('auth.first')") is None
+        await admin.execute("ALTER TABLE provision.applied_files DROP CONSTRAINT nothing_more")
+    assert "schema auth: 901_first.sql applied" in await migrate(fresh, [FIRST])
+
+
 async def test_a_provisioner_that_is_killed_in_the_middle_of_a_file_leaves_nothing_and_lets_the_next_one_in(
     fresh: Fresh,
 ) -> None:

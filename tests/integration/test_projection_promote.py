@@ -18,7 +18,7 @@ SECOND = DEPLOYS.replace("version = 1", "version = 2").replace(
     "deploys: Sum[int]", "deploys: Sum[int]\n    teams: Sum[int] = 0"
 )
 READ_EVERY_SECONDS = 0.002
-STORE_EVERY_SECONDS = 0.02
+STORE_EVERY_SECONDS = 0.1
 """Neither takes the processor away from what is tested."""
 
 
@@ -36,8 +36,9 @@ class Reader:
     def __init__(self, dsn: str) -> None:
         self.seen: list[int] = []
         self._dsn = dsn
+        self.task = asyncio.create_task(self._read())
 
-    async def read(self) -> None:
+    async def _read(self) -> None:
         async with await AsyncConnection.connect(self._dsn, autocommit=True) as connection:
             while True:
                 cursor = await connection.execute("SELECT coalesce(sum(deploys), 0)::int FROM deploys.per_service")
@@ -47,10 +48,12 @@ class Reader:
                 await asyncio.sleep(READ_EVERY_SECONDS)
 
     async def more(self, reads: int) -> None:
-        """Wait until it has read so often again."""
+        """Wait until it has read so often again; raises what a read has raised."""
         target = len(self.seen) + reads
 
         async def count() -> int:
+            if self.task.done():
+                self.task.result()
             return len(self.seen)
 
         await eventually(count, lambda found: found >= target)
@@ -60,13 +63,12 @@ class Reader:
 async def reading(analyst: Analyst) -> AsyncIterator[Reader]:
     """A reader at work; fails if one of its reads failed, or saw less than one before."""
     reader = Reader(analyst.fresh.dsn("operator"))
-    task = asyncio.create_task(reader.read())
     try:
         yield reader
-        assert not task.done(), task.exception()
+        assert not reader.task.done(), reader.task.exception()
         assert reader.seen == sorted(reader.seen)
     finally:
-        await end([task])
+        await end([reader.task])
 
 
 @asynccontextmanager

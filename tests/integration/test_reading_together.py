@@ -87,6 +87,11 @@ class Readings:
         return readings
 
 
+@pytest.fixture(autouse=True)
+def small_pulls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_together, "PULL_BYTES", PULL_BYTES)
+
+
 @pytest.fixture
 async def identity(connection: Client, stream: JetStreamContext) -> str:
     return (await stream_state(connection)).created

@@ -23,7 +23,7 @@ JOIN_SECONDS = 0.02
 
 
 class Feed:
-    """One process's. `pull_bytes` are asked of the server at a time."""
+    """One process's. `pull_bytes` are asked of the server at a time by a partition that reads by itself."""
 
     def __init__(self, connection: Client, pull_bytes: int, pace: Pace) -> None:
         self._connection = connection
@@ -69,7 +69,7 @@ class Feed:
 
     def _join(self, partition: int, position: Position) -> Member:
         if self._together is None or not self._together.is_open:
-            self._together = ReadingTogether(self._connection, self._pull_bytes, self._gathered, self._pace)
+            self._together = ReadingTogether(self._connection, self._gathered, self._pace)
         return self._together.join(partition, position)
 
     async def _gathered(self) -> None:

@@ -27,6 +27,7 @@ BEHIND = 4
 """One in so many may stand behind the place where the reading begins."""
 WAITING_BYTES = 8 * 1024 * 1024
 """So much is read ahead for all of them together, and one pull more."""
+PULL_BYTES = 4 * 1024 * 1024
 STALL_SECONDS = 5.0
 """So long they wait while none of them takes anything, unless all of them give way to the live read models."""
 LOOK_SECONDS = 1.0
@@ -91,13 +92,10 @@ class ReadingTogether:
     somebody has taken something.
     """
 
-    def __init__(
-        self, connection: Client, pull_bytes: int, gathered: Callable[[], Awaitable[None]], pace: Pace
-    ) -> None:
+    def __init__(self, connection: Client, gathered: Callable[[], Awaitable[None]], pace: Pace) -> None:
         self.is_open = True
         self.taken = asyncio.Event()
         self._connection = connection
-        self._pull_bytes = pull_bytes
         self._gathered = gathered
         self._pace = pace
         self._members: dict[str, Member] = {}
@@ -137,7 +135,7 @@ class ReadingTogether:
             filter_subject=STREAM_SUBJECTS,
             after=after,
             identity=identity,
-            pull_bytes=self._pull_bytes,
+            pull_bytes=PULL_BYTES,
         )
         await self._count()
         async with aclosing(reader.batches()) as batches:

@@ -56,10 +56,10 @@ CALLS = {
     "CONSUMER.INFO.INGEST.read-1": READERS,
     "CONSUMER.MSG.NEXT.INGEST.read-1": READERS,
     "CONSUMER.DELETE.INGEST.read-1": READERS,
-    "STREAM.INFO.KV_quota-lease": {"provision"},
+    "STREAM.INFO.KV_quota-lease": {"provision", "quota", "operator"},
     "STREAM.CREATE.KV_quota-lease": {"provision"},
     "STREAM.UPDATE.KV_quota-lease": {"provision"},
-    "STREAM.MSG.GET.KV_quota-lease": {"quota"},
+    "STREAM.MSG.GET.KV_quota-lease": {"quota", "operator"},
     "INFO": {"provision"},
 }
 

@@ -67,6 +67,9 @@ _COPYING = (
 )
 """What `wepeople stream` calls to copy the stream, to bring it back, and to see that it is the one that was read."""
 
+_LEASE = tuple(_api(call, LEASE_STREAM) for call in ("STREAM.INFO", "STREAM.MSG.GET"))
+"""Who answers for quota; `nats kv get quota-lease owner` calls both."""
+
 _PROJECTING = (*_READING, _ONE_MESSAGE)
 
 USERS: Mapping[str, Permissions] = {
@@ -86,7 +89,7 @@ USERS: Mapping[str, Permissions] = {
         answers=True,
     ),
     "quota": Permissions(
-        publishes=(*_READING, _api("STREAM.MSG.GET", LEASE_STREAM), LEASE_SUBJECT, LEAVING),
+        publishes=(*_READING, *_LEASE, LEASE_SUBJECT, LEAVING),
         subscribes=(RESERVE_ALL, RELEASE, USAGE, LEAVING, ready_subject("quota")),
         answers=True,
     ),
@@ -97,7 +100,7 @@ USERS: Mapping[str, Permissions] = {
     ),
     "analyst": Permissions(publishes=_PROJECTING, subscribes=(PROJECTED_ALL,)),
     "operator": Permissions(
-        publishes=(*_PROJECTING, auth_command("*"), USAGE, *map(ready_subject, SERVICES)),
+        publishes=(*_PROJECTING, *_LEASE, auth_command("*"), USAGE, *map(ready_subject, SERVICES)),
         subscribes=(PROJECTED_ALL,),
     ),
     "provision": Permissions(

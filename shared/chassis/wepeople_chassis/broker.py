@@ -1,6 +1,7 @@
 """Connections to NATS, made in one way by every service."""
 
 import asyncio
+import logging
 import signal
 import ssl
 from collections.abc import Awaitable, Callable
@@ -20,7 +21,6 @@ from wepeople_contracts.subjects import ready_subject
 log = get_logger(__name__)
 
 
-_FORBIDDEN = "permissions violation"
 _KEY_LETTERS = 13
 """Of a public key, in its inboxes' prefix: 60 bits tell users apart, and every request carries the prefix."""
 
@@ -81,12 +81,12 @@ def connect_options(name: str) -> dict[str, Any]:
         log.info("nats_closed", connection=name)
 
     async def failed(error: Exception) -> None:
-        # The server refuses without an answer: whoever asked only ever sees that nobody answers.
-        if _FORBIDDEN in str(error):
+        if is_forbidden(error):
             log.error("nats_permission_denied", connection=name, error=str(error).removeprefix("nats: "))
             return
         log.warning("nats_error", connection=name, error=repr(error))
 
+    logging.getLogger("asyncio").addFilter(_no_half_closed)
     return {
         "name": name,
         "max_reconnect_attempts": -1,
@@ -113,6 +113,16 @@ async def connect(
     if on_reconnect is not None:
         merged["reconnected_cb"] = on_reconnect
     return await nats.connect(address.servers, inbox_prefix=address.inbox_prefix, **merged)
+
+
+def is_forbidden(error: Exception) -> bool:
+    """Whether the server says that this user may not do what was tried; who tried it gets no answer."""
+    return "permissions violation" in str(error)
+
+
+def _no_half_closed(record: logging.LogRecord) -> bool:
+    # asyncio's own reader, which nats-py uses, says so of itself whenever the other end closes.
+    return "returning true from eof_received() has no effect" not in record.getMessage()
 
 
 async def close(connection: Client) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
+from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect, is_forbidden
 from wepeople_chassis.logging import without_secrets
 from wepeople_chassis.rpc import Refused, Unavailable
 
@@ -83,8 +83,9 @@ def fail(message: str, code: int = 2) -> NoReturn:
 async def operator_connection(operator: Operator) -> AsyncIterator[Client]:
     """A short connection to NATS for one command; it logs nothing, because stdout is the command's."""
 
-    async def quiet(_: Exception) -> None:
-        return
+    async def quiet(error: Exception) -> None:
+        if is_forbidden(error):
+            stderr.print(f"NATS does not let this user do that ({error}). Is it an operator's WEPEOPLE_NATS_SEED?")
 
     options: dict[str, Any] = {"allow_reconnect": False, "disconnected_cb": None, "closed_cb": None, "error_cb": quiet}
     connection = await connect(operator.nats, "wepeople-cli", max_reconnect_attempts=1, **options)

@@ -110,7 +110,6 @@ def test_every_file_of_a_secret_is_a_setting_or_is_named_by_one(part: str) -> No
 def test_compose_and_kubernetes_set_the_same_variables(part: str) -> None:
     kubernetes = known(environment("production", workload("production", part)))
     compose = known(in_compose(part)) | known(by_the_image(part))
-    only_in_production = {"WEPEOPLE_STREAM_MAX_BYTES"} if part == "provision" else set()
     if part == "gateway":
         assert kubernetes & TLS_ENDS_BEFORE_THE_GATEWAY
         assert compose >= TLS_ENDS_IN_THE_GATEWAY
@@ -120,7 +119,7 @@ def test_compose_and_kubernetes_set_the_same_variables(part: str) -> None:
         # It does not listen; the image says where, for those that do.
         compose -= {"WEPEOPLE_OPS_HOST", "WEPEOPLE_OPS_PORT"}
 
-    assert compose == kubernetes - only_in_production
+    assert compose == kubernetes
 
 
 @every_part
@@ -141,7 +140,12 @@ def test_traces_go_where_compose_and_kubernetes_have_the_same_variable_for(part:
 def test_what_is_set_alike_has_the_same_value(overlay: str, part: str) -> None:
     kubernetes = environment(overlay, workload(overlay, part))
     compose = by_the_image(part) | {name: _default(value) for name, value in in_compose(part).items()}
-    differ = {"WEPEOPLE_GATEWAYS", "WEPEOPLE_STREAM_REPLICAS", "OTEL_EXPORTER_OTLP_ENDPOINT"}
+    differ = {
+        "WEPEOPLE_GATEWAYS",
+        "WEPEOPLE_STREAM_REPLICAS",
+        "WEPEOPLE_STREAM_MAX_BYTES",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+    }
 
     alike = (kubernetes.keys() & compose.keys()) - differ
     assert {name: compose[name] for name in alike} == {name: kubernetes[name] for name in alike}

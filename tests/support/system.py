@@ -78,6 +78,13 @@ async def running_system(template: Template, directory: Path) -> AsyncIterator[R
             finally:
                 for name in reversed(START_ORDER):
                     await services[name].stop()
+            assert denied(services) == [], "a service tried what its NATS user may not do"
+
+
+def denied(services: dict[str, ServiceProcess]) -> list[str]:
+    """What the services' logs say of things that NATS refused them."""
+    logs = [service.child.log_path.read_text() for service in services.values()]
+    return [line for text in logs for line in text.splitlines() if "nats_permission_denied" in line]
 
 
 async def start_all(services: dict[str, ServiceProcess], nats_url: str) -> None:

@@ -70,7 +70,12 @@ async def deployed(directory: Path, *, files: Sequence[Path] = ()) -> AsyncItera
     compose = Compose(
         project=f"wepeople-test-{os.getpid()}",
         files=(COMPOSE_FILE, FOLDER / "compose.tests.yaml", *without, *files),
-        environment={"WEPEOPLE_SECRETS": str(secrets), "WEPEOPLE_VERSION": VERSION, **listen},
+        environment={
+            "WEPEOPLE_SECRETS": str(secrets),
+            "WEPEOPLE_VERSION": VERSION,
+            "WP_TEST_FOLDER": str(FOLDER),
+            **listen,
+        },
     )
     try:
         await compose("up", "--wait")

@@ -153,12 +153,11 @@ async def test_of_several_projectors_one_answers(
     try:
         await eventually(lambda: _log(second), lambda log: '"event": "ready"' in log)
         inbox = projecting.connection.new_inbox()
-        replies = await projecting.connection.subscribe(inbox)
+        replies = await projecting.connection.subscribe(f"{inbox}.*")
         fields = {"org_id": org, "app_id": request.app_id, "request_id": request.request_id}
-        for _ in range(20):
-            await projecting.connection.publish(
-                REQUEST_STATUS, RequestQuery(**fields).model_dump_json().encode(), inbox
-            )
+        for number in range(20):
+            question = RequestQuery(**fields).model_dump_json().encode()
+            await projecting.connection.publish(REQUEST_STATUS, question, f"{inbox}.{number}")
         for _ in range(20):
             await replies.next_msg(timeout=5)
         await projecting.process.kill()

@@ -7,7 +7,8 @@ import nkeys
 import pytest
 from pydantic import Field, SecretStr
 
-from wepeople_chassis.settings import PostgresSettings, load_settings
+from wepeople_chassis.postgres_settings import PostgresSettings
+from wepeople_chassis.settings import load_settings
 
 SEED = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER).decode()
 DSN = "postgresql://wepeople_auth:pa55word@postgres:5432/wepeople"

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from wepeople_chassis.settings import PostgresSettings
+from wepeople_chassis.postgres_settings import PostgresSettings
 
 
 class QuotaSettings(PostgresSettings):

@@ -53,7 +53,8 @@ def load_operator() -> Operator:
     state_file = Path(os.environ.get("WEPEOPLE_STATE_DIR", ".wepeople")) / "operator.json"
     values: dict[str, str] = json.loads(state_file.read_text()) if state_file.exists() else {}
     for name in ("postgres_dsn", "analyst_dsn", "projector_dsn"):
-        _check_address(name, (values | environment).get(name))
+        if address := (values | environment).get(name):
+            _check_address(name, address)
     try:
         return Operator(**(values | environment))
     except ValueError:
@@ -63,12 +64,12 @@ def load_operator() -> Operator:
         )
 
 
-def _check_address(name: str, address: str | None) -> None:
-    # Who asks NATS alone needs no driver of Postgres.
+def _check_address(name: str, address: str) -> None:
+    # The driver is not among what the command line itself needs.
     from wepeople_chassis.postgres_address import checked_address  # noqa: PLC0415
 
     try:
-        checked_address(address or "postgresql://")
+        checked_address(address)
     except ValueError as error:
         fail(f"WEPEOPLE_{name.upper()}: {error}")
 

@@ -83,25 +83,6 @@ class ServiceSettings(BaseSettings):
         return seed
 
 
-class PostgresSettings(ServiceSettings):
-    """Of a service with a database: `postgres_dsn` is a libpq URI with its own role and password."""
-
-    postgres_dsn: SecretStr = Field(
-        examples=[
-            "postgresql://wepeople_SERVICE:PASSWORD@postgres:5432/wepeople?sslmode=verify-full&sslrootcert=/run/ca/ca.crt"
-        ]
-    )
-    """The database, with this service's own role and password."""
-
-    @field_validator("postgres_dsn")
-    @classmethod
-    def _is_postgres(cls, dsn: SecretStr) -> SecretStr:
-        # Only who has a database has its driver.
-        from wepeople_chassis.postgres_address import checked_address  # noqa: PLC0415
-
-        return SecretStr(checked_address(dsn.get_secret_value()))
-
-
 S = TypeVar("S", bound=BaseSettings)
 
 

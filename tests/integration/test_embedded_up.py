@@ -101,7 +101,7 @@ async def test_demo_json_has_exactly_what_scripts_are_promised_and_only_its_owne
     assert watched.state_dir is not None
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in [watched.state_dir, *watched.state_dir.iterdir()]}
     assert modes["state"] == 0o700
-    assert {modes[name] for name in ("demo.json", "operator.json", "passwords.json")} == {0o600}
+    assert {modes[name] for name in ("demo.json", "operator.json", "passwords.json", "nats_seeds.json")} == {0o600}
 
 
 async def test_the_lines_on_the_screen_work_as_they_are_pasted(watched: UpProcess) -> None:

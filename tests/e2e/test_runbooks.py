@@ -28,7 +28,7 @@ from wepeople_embedded.state import open_state_dir
 EVENT = {"eventType": EVENT_TYPE, "category": "code", "actor": {"externalId": "eng-17"}}
 LARGE = [{**EVENT, "metadata": {"text": "x" * 900}}] * 500
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,8 @@ projector's transaction into the read models. Real processes, and a receiver of 
 """
 
 import secrets
+import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,9 +12,11 @@ import pytest
 
 from tests.support.client import client
 from tests.support.fresh import Template
+from tests.support.gateways import running_gateway
 from tests.support.otlp import ReceivedSpan, Receiver, otlp_receiver
 from tests.support.read_models import eventually
 from tests.support.system import RunningSystem, running_system
+from wepeople_embedded.ports import HOST
 
 EVENT = b'{"eventType":"deploy.shipped","category":"engineering","actor":{"email":"ada@example.com"}}'
 
@@ -112,3 +116,19 @@ async def test_a_trace_that_its_client_does_not_sample_is_not_sent_anywhere(trac
     await traced.send(traceparent)
     await traced.spans(trace_id, PROJECTED)
     assert await traced.spans(unsampled) == {}
+
+
+async def test_a_collector_that_does_not_answer_holds_up_neither_requests_nor_the_end(
+    traced: Traced, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as silent:
+        silent.bind((HOST, 0))
+        silent.listen()
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{HOST}:{silent.getsockname()[1]}")
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
+        async with running_gateway(traced.system.nats_url, tmp_path / "gateway.log") as gateway:
+            async with client(gateway.url, traced.system.api_key) as app:
+                assert [(await app.ping()).status for _ in range(20)] == [200] * 20
+            began = time.monotonic()
+            await gateway.stop()
+            assert time.monotonic() - began < 4

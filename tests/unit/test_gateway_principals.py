@@ -10,6 +10,7 @@ from wepeople_contracts.auth import KeyRevoked, Principal
 from wepeople_contracts.ids import new_key
 from wepeople_contracts.reply import Reply, RpcError
 from wepeople_gateway.errors import ApiError
+from wepeople_gateway.metrics import auth_away
 from wepeople_gateway.principals import Principals
 
 
@@ -121,7 +122,9 @@ async def test_while_auth_cannot_tell_its_word_holds_for_a_minute_from_its_own_r
     busy = RpcError(code="unavailable", message="later")
     auth.answer = gone if trouble == "gone" else lambda: Reply[Principal](error=busy)
     clock.now += 39.9
+    passed_so_far = auth_away.count
     assert await code_of(principals, BEARER) == "ok"
+    assert auth_away.count == passed_so_far + 1
     clock.now += 0.2
     assert await code_of(principals, BEARER) == "unavailable"
 

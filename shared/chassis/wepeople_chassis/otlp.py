@@ -15,7 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from wepeople_chassis.tracing import TRACEPARENT, Kind, Span, Value
 
-STOP_SECONDS = 1.0
+STOP_SECONDS = 0.5
 _KINDS: Mapping[Kind, SpanKind] = {
     "internal": SpanKind.INTERNAL,
     "server": SpanKind.SERVER,

@@ -46,7 +46,7 @@ class Tracing(Protocol):
         """The current span's `traceparent` and trace id; None outside of all spans."""
 
     def stop(self) -> None:
-        """Send what is left, for a second at most."""
+        """Send what is left, for half a second at most."""
 
 
 class _NoSpan:

@@ -45,10 +45,15 @@ async def run(settings: ProjectorSettings) -> None:
     try:
         await run_together(asyncio.create_task(wait_for_stop_signal()), asyncio.create_task(project(settings, ops)))
     except (StreamError, ProjectionError, psycopg.Error, *BROKER_DOWN) as error:
-        raise SystemExit(f"The projector cannot go on: {error}") from error
+        raise SystemExit(f"The projector cannot go on: {_first_line(error)}") from error
     finally:
         await ops.stop()
     log.info("stopped")
+
+
+def _first_line(error: BaseException) -> str:
+    """Postgres adds where in which function it was, and that is no plain line."""
+    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 async def project(settings: ProjectorSettings, ops: Ops) -> None:

@@ -73,14 +73,58 @@ async def test_run_again_it_keeps_what_is_there_and_makes_what_was_taken_away(tm
     (tmp_path / "nats" / "server.crt").unlink()
     again = await generated(tmp_path)
     assert set(again.stdout.split("\n")) == {
-        *("made quota/wepeople_nats_seed", "made nats/server.crt", "made nats/server.key", "")
+        *("made quota/wepeople_nats_seed", "made nats/server.crt", "made nats/server.key", "made nats/users.conf", "")
     }
     changed = {name for name, text in contents(tmp_path).items() if text != first[name]}
     assert changed == {"quota/wepeople_nats_seed", "nats/server.crt", "nats/server.key", "nats/users.conf"}
 
 
+ADDRESSES = {f"{service}/wepeople_postgres_dsn" for service in ("auth", "quota", "projector")}
+FOLLOWS = {
+    "provision/role_passwords.json": ADDRESSES | {"operator/operator.json"},
+    "postgres/superuser_password": {"provision/wepeople_admin_dsn"},
+    **{f"{user}/wepeople_nats_seed": {"nats/users.conf"} for user in USERS},
+    "operator/wepeople_nats_seed": {"nats/users.conf", "operator/operator.json"},
+}
+
+
+@pytest.mark.parametrize("source", FOLLOWS)
+def test_a_secret_whose_file_was_taken_away_is_new_in_every_file_that_holds_it(tmp_path: Path, source: str) -> None:
+    generate(tmp_path)
+    first = contents(tmp_path)
+    (tmp_path / source).unlink()
+    made = generate(tmp_path)
+    assert {name for name, text in contents(tmp_path).items() if text != first[name]} == {source} | FOLLOWS[source]
+    assert set(made) == {source} | FOLLOWS[source]
+    agrees(tmp_path)
+
+
+def test_one_roles_password_is_renewed_by_taking_its_line_out(tmp_path: Path) -> None:
+    generate(tmp_path)
+    first = contents(tmp_path)
+    passwords = json.loads(first["provision/role_passwords.json"])
+    old = passwords.pop("wepeople_quota")
+    (tmp_path / "provision" / "role_passwords.json").write_text(json.dumps(passwords))
+    made = generate(tmp_path)
+    assert set(made) == {"provision/role_passwords.json", "quota/wepeople_postgres_dsn"}
+    assert [name for name, text in contents(tmp_path).items() if old in text] == []
+    agrees(tmp_path)
+
+
+def test_a_password_that_was_put_into_its_file_by_hand_reaches_the_files_that_hold_it(tmp_path: Path) -> None:
+    generate(tmp_path)
+    (tmp_path / "postgres" / "superuser_password").write_text("chosen/by us")
+    assert generate(tmp_path) == ["provision/wepeople_admin_dsn"]
+    assert ":chosen%2Fby%20us@" in (tmp_path / "provision" / "wepeople_admin_dsn").read_text()
+
+
 def test_what_belongs_together_says_the_same(tmp_path: Path) -> None:
     generate(tmp_path)
+    agrees(tmp_path)
+
+
+def agrees(tmp_path: Path) -> None:
+    """Every file has the seeds and passwords of the files that they come from."""
     users = (tmp_path / "nats" / "users.conf").read_text()
     for user in USERS:
         key = user_of_seed((tmp_path / user / "wepeople_nats_seed").read_text())
@@ -96,6 +140,11 @@ def test_what_belongs_together_says_the_same(tmp_path: Path) -> None:
         assert "sslmode=verify-full" in dsn
     operator = json.loads((tmp_path / "operator" / "operator.json").read_text())
     assert operator["nats_seed"] == (tmp_path / "operator" / "wepeople_nats_seed").read_text().strip()
+    for name in ("operator", "analyst", "projector"):
+        address = operator["postgres_dsn" if name == "operator" else f"{name}_dsn"]
+        assert address.startswith(f"postgresql://wepeople_{name}:{passwords[f'wepeople_{name}']}@postgres:5432/")
+    superuser = (tmp_path / "postgres" / "superuser_password").read_text()
+    assert f"postgres:{superuser}@" in (tmp_path / "provision" / "wepeople_admin_dsn").read_text()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""A directory with every secret of a deployment: what is there is kept, what is missing is made."""
+"""A directory with every secret of a deployment: what is there is kept, what is missing is made, and what follows from
+other files always says what they say.
+"""
 
 import json
 import os
@@ -47,6 +49,14 @@ class SecretFiles:
         self.made.append(name)
         return text
 
+    def derive(self, name: str, text: str) -> None:
+        """A file that follows from others: whatever it held, it holds this now."""
+        path = self.directory / name
+        self._ours.add(path)
+        if not path.exists() or path.read_text() != text:
+            self.write(name, text)
+            self.made.append(name)
+
     def keep_pair(self, certificate: str, key: str, make: Callable[[], Pair]) -> Pair:
         """A certificate and its key; both are made unless both are there."""
         self._ours |= {self.directory / certificate, self.directory / key}
@@ -79,15 +89,17 @@ class SecretFiles:
 
 
 def generate(directory: Path, *, gateway_hosts: tuple[str, ...] = (), file_mode: int = 0o600) -> list[str]:
-    """Complete the directory; the names of the files that were missing. `ProvisionError` when it cannot be written.
+    """Complete the directory; the names of the files that are new or say something new. `ProvisionError` when it cannot
+    be written.
 
-    `nats/users.conf` is written anew each time: it holds no secret, and what users may do is this release's to say.
+    Sources are seeds, passwords and certificates; addresses, `operator.json` and `nats/users.conf` follow from them, and
+    from what this release lets users do.
     """
     files = SecretFiles(directory)
     try:
         _certificates(files, gateway_hosts)
         seeds = {user: files.keep(f"{user}/{SEED}", new_seed) for user in USERS}
-        files.write(USERS_FILE, authorization({user: user_of_seed(seed) for user, seed in seeds.items()}))
+        files.derive(USERS_FILE, authorization({user: user_of_seed(seed) for user, seed in seeds.items()}))
         _database(files, seeds)
         files.seal(file_mode)
     except OSError as error:
@@ -111,7 +123,7 @@ def _certificates(files: SecretFiles, gateway_hosts: tuple[str, ...]) -> None:
 
 def _database(files: SecretFiles, seeds: Mapping[str, str]) -> None:
     superuser = files.keep("postgres/superuser_password", _new_password)
-    files.keep("provision/wepeople_admin_dsn", lambda: _dsn("postgres", superuser))
+    files.derive("provision/wepeople_admin_dsn", _dsn("postgres", superuser))
     made = files.keep(
         "provision/role_passwords.json",
         lambda: json.dumps({role: _new_password() for role in LOGIN_ROLES}, indent=2),
@@ -119,10 +131,10 @@ def _database(files: SecretFiles, seeds: Mapping[str, str]) -> None:
     passwords: dict[str, str] = json.loads(made)
     if missing := {role: _new_password() for role in LOGIN_ROLES if role not in passwords}:
         passwords |= missing
-        files.write("provision/role_passwords.json", json.dumps(passwords, indent=2))
+        files.derive("provision/role_passwords.json", json.dumps(passwords, indent=2))
     for service in ("auth", "quota", "projector"):
         role = f"wepeople_{service}"
-        files.keep(f"{service}/wepeople_postgres_dsn", lambda role=role: _dsn(role, passwords[role]))  # type: ignore[misc]
+        files.derive(f"{service}/wepeople_postgres_dsn", _dsn(role, passwords[role]))
     operator = {
         "nats_url": NATS_URL,
         "nats_seed": seeds["operator"],
@@ -131,7 +143,7 @@ def _database(files: SecretFiles, seeds: Mapping[str, str]) -> None:
         "analyst_dsn": _dsn(ANALYST_ROLE, passwords[ANALYST_ROLE]),
         "projector_dsn": _dsn(PROJECTOR_ROLE, passwords[PROJECTOR_ROLE]),
     }
-    files.keep("operator/operator.json", lambda: json.dumps(operator, indent=2))
+    files.derive("operator/operator.json", json.dumps(operator, indent=2))
 
 
 def _new_password() -> str:

@@ -34,8 +34,10 @@ def generate(
         ),
     ] = False,
 ) -> None:
-    """Make all secrets of a deployment in a directory. Run again, it keeps what is there and makes what is missing: to
-    renew a secret, take its file away first (of a certificate, the .crt).
+    """Make all secrets of a deployment in a directory. Run again, it keeps seeds, passwords and certificates that are
+    there, makes what is missing, and writes anew what holds them too (addresses, operator.json, users.conf): to renew a
+    secret, take its own file away first (of a certificate, the .crt; of a role's password, its line in
+    role_passwords.json).
     """
     try:
         made = generate_files(

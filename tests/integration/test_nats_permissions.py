@@ -15,13 +15,24 @@ from pydantic import ValidationError
 from structlog.testing import capture_logs
 
 from tests.support.nats_users import ACCESS, SEEDS, nats_as
-from tests.support.nats_uses import CALLS, FORBIDDEN_CALLS, SUBJECTS
+from tests.support.nats_uses import ASKERS, CALLS, FORBIDDEN_CALLS, SUBJECTS
 from wepeople_chassis.broker import NatsAddress, connect, is_ready, serve_ready, user_of_seed
 from wepeople_chassis.rpc_server import make_broker
 from wepeople_chassis.stream import stream_state
 from wepeople_contracts.auth import KeyRevoked
 from wepeople_contracts.directory import decode_fact
-from wepeople_contracts.subjects import KEY_REVOKED, NO_APP, USAGE, ingest_subject
+from wepeople_contracts.subjects import (
+    AUTHENTICATE,
+    KEY_REVOKED,
+    LEASE_SUBJECT,
+    LEAVING,
+    NO_APP,
+    REQUEST_STATUS,
+    USAGE,
+    auth_command,
+    ingest_subject,
+    ready_subject,
+)
 from wepeople_embedded.nats_server import NatsServer
 from wepeople_embedded.ports import free_port
 from wepeople_provision.nats_users import USERS, authorization
@@ -98,7 +109,10 @@ async def test_a_user_publishes_what_it_says_and_the_server_refuses_it_all_else(
     others = {use.subject for use in SUBJECTS if user not in use.says and "*" not in use.subject}
     others |= {f"$JS.API.{call}" for call, users in CALLS.items() if user not in users}
     others |= {f"$JS.API.{call}" for call in FORBIDDEN_CALLS}
-    others |= {f"{nats_as(other, '').inbox_prefix}.x" for other in USERS} | {"_INBOX.x", "$SYS.REQ.SERVER.PING"}
+    inboxes = {other: f"{nats_as(other, '').inbox_prefix}.x" for other in USERS}
+    answers = {inboxes[asker] for asker in ASKERS.get(user, set())} | ({"_INBOX.x"} if user in ASKERS else set())
+    theirs |= answers
+    others |= {"_INBOX.x", "$SYS.REQ.SERVER.PING", *inboxes.values()} - answers
     async with trying(user, server) as attempt:
         for subject in sorted(theirs):
             await attempt.connection.publish(subject.replace("*", "x"), b"")
@@ -157,21 +171,48 @@ async def test_what_the_server_can_be_made_to_say_in_the_gateways_place_is_no_fa
             decode_fact(last.data or b"")
 
 
-async def test_an_answer_may_be_given_once_to_who_asked_and_to_nobody_unasked(server: NatsServer) -> None:
+async def test_an_answer_goes_to_who_asked_and_to_nobody_who_does_not_ask(server: NatsServer) -> None:
     async with trying("quota", server) as quota, trying("gateway", server) as gateway:
 
-        async def answer_twice(message: Msg) -> None:
-            await message.respond(b"first")
-            await message.respond(b"second")
+        async def answer(message: Msg) -> None:
+            await message.respond(b"answer")
 
-        await quota.connection.subscribe(USAGE, cb=answer_twice)
-        await quota.connection.publish(gateway.connection.new_inbox(), b"unasked")
+        await quota.connection.subscribe(USAGE, cb=answer)
+        strangers = nats_as("analyst", server.url).inbox_prefix
+        await quota.connection.publish(f"{strangers}.x", b"unasked")
         assert len(await quota.refused()) == 1
-        answer = await gateway.connection.request(USAGE, b"", timeout=5)
-        assert answer.data == b"first"
-        refused = await quota.refused()
-        assert len(refused) == 2
-        assert f'publish to "{answer.subject.lower()}"' in refused[1]
+        reply = await gateway.connection.request(USAGE, b"", timeout=5)
+        assert reply.data == b"answer"
+
+
+PLACES = (EVENTS, FACT, "$JS.API.STREAM.PURGE.INGEST", "$JS.API.STREAM.DELETE.INGEST", LEASE_SUBJECT, KEY_REVOKED)
+
+
+@pytest.mark.parametrize(
+    ("answerer", "asker", "subject"),
+    [
+        *(("auth", "auth", KEY_REVOKED), ("quota", "quota", LEAVING)),
+        *(("quota", "gateway", USAGE), ("auth", "gateway", AUTHENTICATE), ("auth", "operator", auth_command("x"))),
+        *(("projector", "gateway", REQUEST_STATUS), ("gateway", "operator", ready_subject("gateway"))),
+    ],
+)
+async def test_no_request_gives_the_right_to_answer_elsewhere_than_into_an_inbox(
+    answerer: str, asker: str, subject: str, server: NatsServer
+) -> None:
+    """Neither to one who asks itself, nor to one who is asked for the sake of that answer."""
+    before = await last_sequence(server)
+    may = {use.subject for use in SUBJECTS if answerer in use.says}
+    places = [place for place in PLACES if place not in may]
+    async with trying(answerer, server) as answering, trying(asker, server) as asking:
+        heard: asyncio.Queue[Msg] = asyncio.Queue()
+        await answering.connection.subscribe(subject, cb=heard.put)
+        assert await answering.refused() == []
+        for place in places:
+            await asking.connection.publish(subject, b"x", reply=place)
+        for _ in places:
+            await answering.connection.publish((await asyncio.wait_for(heard.get(), 5)).reply, b"forged")
+        assert await answering.refused() == [f'publish to "{place.lower()}"' for place in places]
+    assert await last_sequence(server) == before
 
 
 async def test_each_service_says_that_it_is_ready_and_the_operator_hears_it(server: NatsServer) -> None:

@@ -41,6 +41,14 @@ USES = {
     "auth_command": [Use(subjects.auth_command("create_key"), {"operator"}, {"auth"})],
     "ready_subject": [Use(subjects.ready_subject(service), {"operator"}, {service}) for service in sorted(SERVICES)],
 }
+ASKERS = {
+    "gateway": {"operator"},
+    "auth": {"gateway", "operator"},
+    "quota": {"gateway", "operator", "quota"},
+    "projector": {"gateway", "operator"},
+}
+"""Into whose inboxes a service answers."""
+
 NO_SUBJECTS = {"STREAM", "LEASE_BUCKET", "LEASE_STREAM", "PARTITIONS", "NO_APP"}
 TAKING_APART = {"partition_of", "partition_token", "parse_ingest_subject", "IngestSubject"}
 

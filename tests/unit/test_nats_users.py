@@ -1,11 +1,14 @@
 """The permissions on NATS: every subject is in those of exactly the users that say or hear it."""
 
+import json
+import re
+
 import pytest
 
-from tests.support.nats_uses import CALLS, FORBIDDEN_CALLS, NO_SUBJECTS, SERVICES, SUBJECTS, TAKING_APART, USES, Use
+from tests.support.nats_uses import ASKERS, CALLS, FORBIDDEN_CALLS, NO_SUBJECTS, SUBJECTS, TAKING_APART, USES, Use
 from wepeople_chassis.broker import inbox_prefix
 from wepeople_contracts import subjects
-from wepeople_provision.nats_users import USERS, authorization
+from wepeople_provision.nats_users import GUESTS_INBOXES, USERS, authorization
 
 
 def matches(pattern: str, subject: str) -> bool:
@@ -61,14 +64,43 @@ def test_nothing_is_allowed_beside_these_subjects_and_calls() -> None:
             assert any(matches(pattern, subject) for subject in known), f"{user}: {pattern}"
 
 
-def test_who_answers_may_do_so_and_nobody_else_may() -> None:
-    assert {user for user, may in USERS.items() if may.answers} == SERVICES
+KEYS = {user: f"U{user.upper():A<55}" for user in USERS}
+
+
+def allowed(text: str) -> dict[str, tuple[list[str], list[str]]]:
+    """What a configuration of the server's lets each user publish and subscribe to."""
+    pattern = r"# (\w+)\n.*?publish: \{ allow: (\[.*?\]) \}\n.*?subscribe: \{ allow: (\[.*?\]) \}"
+    return {
+        user: (json.loads(says), json.loads(hears)) for user, says, hears in re.findall(pattern, text, flags=re.DOTALL)
+    }
+
+
+def test_who_answers_may_do_so_into_the_inboxes_of_those_who_ask_it_and_nowhere_else() -> None:
+    text = authorization(KEYS)
+    assert "allow_responses" not in text
+    for user, (says, _) in allowed(text).items():
+        into = {asker for asker in USERS if f"{inbox_prefix(KEYS[asker])}.>" in says}
+        assert into == ASKERS.get(user, set()), user
+        assert len(says) == len(USERS[user].publishes) + len(into), user
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_who_answers_answers_all_that_put_a_question_to_it(user: str) -> None:
+    """A fact that is heard is no question; what is not known here is one."""
+    facts = {subjects.KEY_REVOKED, subjects.PROJECTED_ALL}
+    askers = {asker for subject in set(USERS[user].subscribes) - facts for asker in says(subject.replace("*", "x"))}
+    assert set(USERS[user].answers) == askers
+
+
+def test_a_guest_is_answered_by_all_who_answer() -> None:
+    text = allowed(authorization(KEYS, "UGUEST"))
+    assert {user for user, (says, _) in text.items() if GUESTS_INBOXES in says} == set(ASKERS)
+    assert GUESTS_INBOXES not in authorization(KEYS)
 
 
 def test_the_servers_configuration_has_each_user_once_with_an_inbox_of_its_own() -> None:
-    keys = {user: f"U{user.upper():A<55}" for user in USERS}
-    text = authorization(keys)
-    for user, key in keys.items():
+    text = authorization(KEYS)
+    for user, key in KEYS.items():
         assert text.count(f"nkey: {key}") == 1
-        assert text.count(f'"{inbox_prefix(key)}.>"') == 1, user
+        assert [one for one, (_, hears) in allowed(text).items() if f"{inbox_prefix(key)}.>" in hears] == [user]
     assert "no_auth_user" not in text

@@ -28,16 +28,19 @@ from wepeople_contracts.subjects import (
 
 SERVICES = ("gateway", "auth", "quota", "projector")
 
+GUESTS_INBOXES = "_INBOX.>"
+"""Of whoever has no credential."""
+
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What a user publishes, and what it subscribes to beside its own inboxes; one that `answers` may publish once to
-    wherever a request that reached it wants its answer, within two minutes.
+    """What a user publishes, and what it subscribes to beside its own inboxes; `answers` names the users who ask it
+    something, into whose inboxes it may publish. Wherever else a request wants its answer, it gets none.
     """
 
     publishes: tuple[str, ...]
     subscribes: tuple[str, ...] = ()
-    answers: bool = False
+    answers: tuple[str, ...] = ()
 
 
 def _stored(kind: Kind) -> str:
@@ -81,22 +84,23 @@ USERS: Mapping[str, Permissions] = {
             *(_INFO, _ONE_MESSAGE),
         ),
         subscribes=(KEY_REVOKED, PROJECTED_ALL, ready_subject("gateway")),
-        answers=True,
+        answers=("operator",),
     ),
     "auth": Permissions(
         publishes=(_stored("directory"), KEY_REVOKED, _INFO),
         subscribes=(AUTHENTICATE, auth_command("*"), KEY_REVOKED, ready_subject("auth")),
-        answers=True,
+        answers=("gateway", "operator"),
     ),
     "quota": Permissions(
         publishes=(*_READING, *_LEASE, LEASE_SUBJECT, LEAVING),
         subscribes=(RESERVE_ALL, RELEASE, USAGE, LEAVING, ready_subject("quota")),
-        answers=True,
+        # One that leaves asks the other.
+        answers=("gateway", "operator", "quota"),
     ),
     "projector": Permissions(
         publishes=(*_PROJECTING, PROJECTED_ALL),
         subscribes=(REQUEST_STATUS, ready_subject("projector")),
-        answers=True,
+        answers=("gateway", "operator"),
     ),
     "analyst": Permissions(publishes=_PROJECTING, subscribes=(PROJECTED_ALL,)),
     "operator": Permissions(
@@ -117,10 +121,12 @@ USERS: Mapping[str, Permissions] = {
 def authorization(public_keys: Mapping[str, str], guest: str | None = None) -> str:
     """What nats-server's configuration says to let these users in, by their names in `USERS`, and nobody else.
 
-    `guest` is for measuring and testing: the public key of a user who may do everything, and who a client without a
-    credential is taken for.
+    Inboxes are named after keys: when one key is another, all of it is to be written anew. `guest` is for measuring and
+    testing: the public key of a user who may do and ask everything, and who a client without a credential is taken for.
     """
-    users = [_user(name, public_keys[name], permissions) for name, permissions in USERS.items()]
+    inboxes = {name: f"{inbox_prefix(public_keys[name])}.>" for name in USERS}
+    strangers = () if guest is None else (GUESTS_INBOXES,)
+    users = [_user(name, public_keys[name], inboxes, strangers) for name in USERS]
     nobody = []
     if guest is not None:
         users.append(f"    {{ nkey: {guest} }}")
@@ -128,15 +134,17 @@ def authorization(public_keys: Mapping[str, str], guest: str | None = None) -> s
     return "\n".join(["authorization {", "  users: [", *users, "  ]", "}", *nobody, ""])
 
 
-def _user(name: str, public_key: str, permissions: Permissions) -> str:
-    subscribes = (f"{inbox_prefix(public_key)}.>", *permissions.subscribes)
-    answers = "\n        allow_responses: true" if permissions.answers else ""
+def _user(name: str, public_key: str, inboxes: Mapping[str, str], strangers: tuple[str, ...]) -> str:
+    permissions = USERS[name]
+    askers = (*(inboxes[asker] for asker in permissions.answers), *strangers) if permissions.answers else ()
+    publishes = (*permissions.publishes, *askers)
+    subscribes = (inboxes[name], *permissions.subscribes)
     return f"""\
     # {name}
     {{
       nkey: {public_key}
       permissions: {{
-        publish: {{ allow: {json.dumps(permissions.publishes)} }}
-        subscribe: {{ allow: {json.dumps(subscribes)} }}{answers}
+        publish: {{ allow: {json.dumps(publishes)} }}
+        subscribe: {{ allow: {json.dumps(subscribes)} }}
       }}
     }}"""

@@ -13,7 +13,7 @@ from wepeople_embedded.ports import HOST
 
 @dataclass(frozen=True, slots=True)
 class ReceivedSpan:
-    """One span; ids in hex, as `traceparent` writes them."""
+    """One span; ids in hex, as `traceparent` writes them. A link is of a trace and a span."""
 
     service: str
     name: str
@@ -21,6 +21,7 @@ class ReceivedSpan:
     trace_id: str
     span_id: str
     parent_id: str
+    links: tuple[tuple[str, str], ...]
     attributes: Mapping[str, Any]
     failed: bool
 
@@ -70,6 +71,7 @@ def _span(service: str, span: Any) -> ReceivedSpan:
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex(),
+        links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
         attributes=_attributes(span.attributes),
         failed=span.status.code == span.status.STATUS_CODE_ERROR,
     )

@@ -61,6 +61,11 @@ class GatewaySettings(ServiceSettings):
     gateways: int = Field(default=1, ge=1)
     """How many gateways share the rates while quota is away."""
 
+    trust_traceparent: bool = Field(default=False, examples=["true"])
+    """Whether a request continues the trace of its `traceparent` and is sampled as that says, because a front that is
+    ours sets it or takes it away; else it only points there.
+    """
+
     @model_validator(mode="after")
     def _keys_are_not_sent_in_the_clear(self) -> Self:
         if (self.http_certificate_file is None) != (self.http_key_file is None):

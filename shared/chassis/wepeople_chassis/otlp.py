@@ -36,7 +36,9 @@ class OtlpTracing:
         self._propagator = TraceContextTextMapPropagator()
 
     @contextmanager
-    def span(self, name: str, kind: Kind, parent: str | None, attributes: Mapping[str, Value]) -> Iterator[Span]:
+    def span(
+        self, name: str, kind: Kind, parent: str | None, attributes: Mapping[str, Value], link: str
+    ) -> Iterator[Span]:
         """A span that is the current one inside; an exception that leaves it is noted without its words, which may
         hold what nobody should read.
         """
@@ -45,6 +47,7 @@ class OtlpTracing:
             context=self._context_of(parent),
             kind=_KINDS[kind],
             attributes=attributes,
+            links=self._links_to(link),
             record_exception=False,
             set_status_on_exception=False,
         ) as begun:
@@ -76,6 +79,12 @@ class OtlpTracing:
 
     def _context_of(self, parent: str | None) -> Context | None:
         return None if parent is None else self._propagator.extract({TRACEPARENT: parent}, Context())
+
+    def _links_to(self, link: str) -> list[trace.Link]:
+        if not link:
+            return []
+        found = trace.get_current_span(self._context_of(link)).get_span_context()
+        return [trace.Link(found)] if found.is_valid else []
 
 
 class _OtlpSpan:

@@ -35,9 +35,11 @@ class Tracing(Protocol):
     """What makes spans and sends them somewhere."""
 
     def span(
-        self, name: str, kind: Kind, parent: str | None, attributes: Mapping[str, Value]
+        self, name: str, kind: Kind, parent: str | None, attributes: Mapping[str, Value], link: str
     ) -> AbstractContextManager[Span]:
-        """A span that is the current one inside; of the trace of `parent` if there is one, else of the current one."""
+        """A span that is the current one inside; of the trace of `parent`, or of a new one if that names none (it may
+        be empty), or without a `parent` of the current one. It points at `link`, which decides nothing.
+        """
 
     def record(self, name: str, parent: str, *, began_ns: int, ended_ns: int, attributes: Mapping[str, Value]) -> None:
         """A consumer's span of the past, nanoseconds since 1970."""
@@ -66,7 +68,7 @@ class _Off:
     nothing = nullcontext(_NoSpan())
 
     def span(
-        self, name: str, kind: Kind, parent: str | None, attributes: Mapping[str, Value]
+        self, name: str, kind: Kind, parent: str | None, attributes: Mapping[str, Value], link: str
     ) -> AbstractContextManager[Span]:
         return self.nothing
 
@@ -112,10 +114,14 @@ def is_tracing() -> bool:
 
 
 def span(
-    name: str, kind: Kind = "internal", parent: str | None = None, attributes: Mapping[str, Value] = _NO_ATTRIBUTES
+    name: str,
+    kind: Kind = "internal",
+    parent: str | None = None,
+    attributes: Mapping[str, Value] = _NO_ATTRIBUTES,
+    link: str = "",
 ) -> AbstractContextManager[Span]:
     """`with span("publish", "producer") as sent:`; see `Tracing.span`."""
-    return _process.tracing.span(name, kind, parent, attributes)
+    return _process.tracing.span(name, kind, parent, attributes, link)
 
 
 def served(name: str, headers: Mapping[str, str] | None) -> AbstractContextManager[Span]:

@@ -3,6 +3,7 @@
 import time
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from wepeople_chassis.tracing import TRACEPARENT, Span, is_tracing, span
 from wepeople_gateway.metrics import OTHER, answered, known_method
@@ -11,16 +12,24 @@ from wepeople_gateway.middleware.errors import Handler
 _SERVER_ERRORS = 500
 
 
-@web.middleware
-async def observed(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Around everything that makes an answer of a request; a client that left before has none, and is not counted."""
-    began = time.perf_counter()
-    if is_tracing():
-        response = await _traced(request, handler)
-    else:
-        response = await handler(request)
-    answered(route_of(request), request.method, response.status, time.perf_counter() - began)
-    return response
+def observed(*, trusts_traceparent: bool) -> Middleware:
+    """Around everything that makes an answer of a request; a client that left before has none, and is not counted.
+
+    Whoever sends a `traceparent` has not said yet who it is: unless somebody we trust sees to what it says, a request
+    is a trace of its own, sampled or not as we like, which points at the caller's.
+    """
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.perf_counter()
+        if is_tracing():
+            response = await _traced(request, handler, trusts_traceparent)
+        else:
+            response = await handler(request)
+        answered(route_of(request), request.method, response.status, time.perf_counter() - began)
+        return response
+
+    return middleware
 
 
 def route_of(request: web.Request) -> str:
@@ -30,8 +39,10 @@ def route_of(request: web.Request) -> str:
     return OTHER if resource is None else resource.canonical
 
 
-async def _traced(request: web.Request, handler: Handler) -> web.StreamResponse:
-    with span(f"{known_method(request.method)} request", "server", request.headers.get(TRACEPARENT, "")) as answering:
+async def _traced(request: web.Request, handler: Handler, trusts_traceparent: bool) -> web.StreamResponse:
+    callers = request.headers.get(TRACEPARENT, "")
+    parent, link = (callers, "") if trusts_traceparent else ("", callers)
+    with span(f"{known_method(request.method)} request", "server", parent, link=link) as answering:
         response = await handler(request)
         _note(answering, request, response)
         return response

@@ -92,8 +92,8 @@ def generate(directory: Path, *, gateway_hosts: tuple[str, ...] = (), file_mode:
     """Complete the directory; the names of the files that are new or say something new. `ProvisionError` when it cannot
     be written.
 
-    Sources are seeds, passwords and certificates; addresses, `operator.json` and `nats/users.conf` follow from them, and
-    from what this release lets users do.
+    Sources are seeds, passwords and certificates; addresses, `operator.json` and `nats/users.conf` follow from them,
+    and from what this release lets users do.
     """
     files = SecretFiles(directory)
     try:

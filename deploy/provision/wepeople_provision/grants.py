@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from psycopg import AsyncConnection, sql
 
 from wepeople_provision.change import Change
+from wepeople_provision.errors import ProvisionError
 from wepeople_provision.roles import ANALYST_ROLE, OPERATOR_ROLE, READER_ROLE, SERVICE_ROLES
 
 EVERYBODY = "PUBLIC"
@@ -33,6 +34,27 @@ FROM pg_proc p CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proown
 WHERE p.oid = ANY (%s::regprocedure[]) AND a.grantee = 0
 ORDER BY 1
 """
+
+
+_TRAPS = """
+SELECT n.nspname, o.rolname
+FROM pg_namespace n JOIN pg_roles o ON o.oid = n.nspowner
+WHERE NOT o.rolsuper
+  AND (n.nspname = 'provision' OR n.nspname <> o.rolname AND n.nspname IN (SELECT rolname FROM pg_roles))
+ORDER BY 1
+"""
+"""Schemas in which somebody may put what others then call: a session looks first into the one named like its role."""
+
+
+async def refuse_traps(connection: AsyncConnection) -> None:
+    """`ProvisionError` when somebody made a schema in which another role, or the provisioner, would look."""
+    found = await connection.execute(_TRAPS)
+    if traps := [f"{schema} (of {owner})" for schema, owner in await found.fetchall()]:
+        raise ProvisionError(
+            f"Schemas named like a role, or like the provisioner's own, but not theirs: {', '.join(traps)}. Who logs "
+            "in as that role may run what their owner put there. Nothing was done. Ask the owner, then drop or rename "
+            "them."
+        )
 
 
 async def plan_grants(connection: AsyncConnection) -> list[Change]:

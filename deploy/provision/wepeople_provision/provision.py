@@ -9,9 +9,10 @@ from psycopg import AsyncConnection, OperationalError
 from psycopg.errors import LockNotAvailable
 
 from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
+from wepeople_chassis.postgres import own_names_only
 from wepeople_provision.change import Change
 from wepeople_provision.errors import ProvisionError
-from wepeople_provision.grants import grant_on_database, plan_grants
+from wepeople_provision.grants import grant_on_database, plan_grants, refuse_traps
 from wepeople_provision.migrations import SchemaFile, installed_files
 from wepeople_provision.roles import plan_roles, provision_roles
 from wepeople_provision.schemas import PATIENCE, Patience, plan_schemas, provision_schemas
@@ -52,6 +53,7 @@ async def plan(
     """What `provision` would change, of both servers; nothing is, and nobody waits for it."""
     async with database_at(admin_dsn) as connection:
         await connection.execute("SET default_transaction_read_only = on")
+        await refuse_traps(connection)
         changes = await plan_roles(connection, passwords)
         changes += await plan_grants(connection)
         changes += await plan_schemas(connection, installed_files(), after_rollout=after_rollout)
@@ -70,6 +72,7 @@ async def provision_database(
     """Roles, grants, and the schemas that the files make."""
     async with database_at(admin_dsn) as connection:
         await _lock(connection, patience.turn_seconds)
+        await refuse_traps(connection)
         done = await provision_roles(connection, passwords)
         granted = [str(change) for change in await plan_grants(connection)]
         await grant_on_database(connection)
@@ -81,7 +84,9 @@ async def provision_database(
 async def database_at(admin_dsn: str) -> AsyncIterator[AsyncConnection]:
     """A connection as superuser; `ProvisionError` when Postgres is away."""
     try:
-        async with await AsyncConnection.connect(admin_dsn, autocommit=True, connect_timeout=10) as connection:
+        async with await AsyncConnection.connect(
+            admin_dsn, autocommit=True, connect_timeout=10, options=own_names_only(admin_dsn)
+        ) as connection:
             yield connection
     except OperationalError as error:
         raise ProvisionError(f"Postgres does not answer as it should: {error}") from error
@@ -94,7 +99,7 @@ async def _lock(connection: AsyncConnection, turn_seconds: float) -> None:
     try:
         async with connection.transaction():
             await connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{turn_seconds * 1000:.0f}ms"])
-            await connection.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
+            await connection.execute("SELECT pg_advisory_lock(%s::bigint)", [ADVISORY_LOCK])
     except LockNotAvailable as error:
         raise ProvisionError(
             f"Another provisioner of this database has been at work for more than {turn_seconds:g} s. "

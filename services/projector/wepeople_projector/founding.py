@@ -30,7 +30,7 @@ async def found(pool: Pool, live: Loaded) -> None:
     while True:
         try:
             async with pool.connection() as connection:
-                await connection.execute("SELECT pg_advisory_xact_lock(%s)", [_ONE_AT_A_TIME])
+                await connection.execute("SELECT pg_advisory_xact_lock(%s::bigint)", [_ONE_AT_A_TIME])
                 await _found(connection, live)
                 return
         except psycopg.Error as error:

@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from wepeople_chassis.operator import Operator, fail
-from wepeople_chassis.postgres import named_queries
+from wepeople_chassis.postgres import named_queries, own_names_only
 from wepeople_contracts.directory import normalize_email
 
 _SQL = named_queries(__package__, "reading.sql")
@@ -36,7 +36,11 @@ async def read_models(operator: Operator) -> AsyncIterator[AsyncConnection[Row]]
 async def connect(operator: Operator) -> AsyncConnection[Row]:
     """Connect for reading; `psycopg.OperationalError` when Postgres does not answer."""
     return await AsyncConnection.connect(
-        operator.postgres_dsn, row_factory=dict_row, autocommit=True, connect_timeout=_CONNECT_SECONDS
+        operator.postgres_dsn,
+        row_factory=dict_row,
+        autocommit=True,
+        connect_timeout=_CONNECT_SECONDS,
+        options=own_names_only(operator.postgres_dsn),
     )
 
 

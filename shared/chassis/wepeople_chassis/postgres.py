@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
@@ -25,6 +26,14 @@ _NOTICE_A_LOST_MACHINE = {
 """A connection whose other end vanished without a word ends within 25 s; the kernel's own time is hours."""
 
 
+def own_names_only(dsn: str) -> str:
+    """The `options` by which a connection to this address takes names without a schema for Postgres' own alone.
+
+    The default looks into a schema named like the role first, and whoever may create schemas may create that one.
+    """
+    return f"{conninfo_to_dict(dsn).get('options') or ''} -csearch_path=pg_catalog,pg_temp".strip()
+
+
 def make_pool(dsn: str, service: str, *, min_size: int = 1, max_size: int = 4) -> Pool:
     """A pool that is not open yet (`await pool.open()`), checks a connection before it lends it, and waits at most 5 s.
 
@@ -42,7 +51,12 @@ def make_pool(dsn: str, service: str, *, min_size: int = 1, max_size: int = 4) -
         max_idle=IDLE_SECONDS,
         open=False,
         check=AsyncConnectionPool.check_connection,
-        kwargs={"application_name": f"wepeople-{service}", "connect_timeout": 2, **_NOTICE_A_LOST_MACHINE},
+        kwargs={
+            "application_name": f"wepeople-{service}",
+            "connect_timeout": 2,
+            "options": own_names_only(dsn),
+            **_NOTICE_A_LOST_MACHINE,
+        },
     )
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from wepeople_chassis.broker import close, connect
 from wepeople_chassis.operator import Operator, operator_connection, stderr
-from wepeople_chassis.postgres import Pool, make_pool
+from wepeople_chassis.postgres import Pool, make_pool, own_names_only
 from wepeople_chassis.tasks import run_together
 from wepeople_projections.progress import display
 from wepeople_projections.projection import Definition
@@ -39,7 +39,11 @@ class Workplace:
 @asynccontextmanager
 async def workplace(operator: Operator, dsn: str, *, as_json: bool) -> AsyncIterator[Workplace]:
     """Connect for long work, which outlives restarts of both servers; raises what they do when they are away now."""
-    async with operator_connection(operator), await AsyncConnection.connect(dsn, connect_timeout=CONNECT_SECONDS):
+    options = own_names_only(dsn)
+    async with (
+        operator_connection(operator),
+        await AsyncConnection.connect(dsn, connect_timeout=CONNECT_SECONDS, options=options),
+    ):
         stream = await connect(operator.nats, f"wepeople-{SERVICE}")
     try:
         pool = make_pool(dsn, SERVICE, max_size=POOL_CONNECTIONS)

@@ -13,6 +13,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import PoolTimeout
 
 from wepeople_chassis.operator import Operator, fail, run, stderr
+from wepeople_chassis.postgres import own_names_only
 from wepeople_chassis.stream import StreamError
 from wepeople_projections.commands.notices import Notices
 from wepeople_projections.commands.troubles import postgres_trouble
@@ -62,7 +63,10 @@ def owner_dsn(operator: Operator, name: str) -> str:
 @asynccontextmanager
 async def connection(dsn: str) -> AsyncIterator[AsyncConnection[Any]]:
     """One connection for a short question or decision, each statement a transaction of its own."""
-    async with await AsyncConnection.connect(dsn, autocommit=True, connect_timeout=CONNECT_SECONDS) as connected:
+    options = own_names_only(dsn)
+    async with await AsyncConnection.connect(
+        dsn, autocommit=True, connect_timeout=CONNECT_SECONDS, options=options
+    ) as connected:
         yield connected
 
 

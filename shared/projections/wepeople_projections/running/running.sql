@@ -44,10 +44,10 @@ FROM json_to_recordset(%s::json) AS asked(event_id text)
 JOIN {schema}.named_events USING (event_id)
 
 -- name: join
-SELECT pg_advisory_lock_shared(%s, %s)
+SELECT pg_advisory_lock_shared(%s::int, %s::int)
 
 -- name: leave
-SELECT pg_advisory_unlock_shared(%s, %s)
+SELECT pg_advisory_unlock_shared(%s::int, %s::int)
 
 -- name: members
 SELECT pid
@@ -58,10 +58,10 @@ WHERE locktype = 'advisory' AND objsubid = 2 AND granted
 ORDER BY pid
 
 -- name: take
-SELECT pg_try_advisory_lock(%s, %s)
+SELECT pg_try_advisory_lock(%s::int, %s::int)
 
 -- name: release
-SELECT pg_advisory_unlock(%s, %s)
+SELECT pg_advisory_unlock(%s::int, %s::int)
 
 -- name: about
 SELECT paused, serving_since IS NOT NULL FROM {schema}.about

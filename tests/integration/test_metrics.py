@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.support.client import client
-from tests.support.ops import Ops, ops_of
+from tests.support.ops import Metrics, Ops, ops_of
 from tests.support.read_models import eventually, rows_of_request
 from tests.support.system import RunningSystem
 from wepeople_contracts.ids import new_id, new_key
@@ -110,8 +110,14 @@ async def test_quota_and_the_projector_say_where_they_are(system: RunningSystem)
         return metrics.value("wepeople_projection_rows_total") - before.value("wepeople_projection_rows_total")
 
     await eventually(counted, lambda rows: rows >= 2, what="two rows counted")
-    after = await projector.metrics()
-    assert after.value("wepeople_stream_messages") > before.value("wepeople_stream_messages")
+
+    async def measured() -> Metrics:
+        return await projector.metrics()
+
+    stored = before.value("wepeople_stream_messages")
+    after = await eventually(
+        measured, lambda now: now.value("wepeople_stream_messages") > stored, what="one more stored"
+    )
     assert after.value("wepeople_projection_lag_seconds") < 60
     assert after.value("wepeople_database_bytes") > 1_000_000
 

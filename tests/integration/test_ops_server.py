@@ -10,6 +10,7 @@ from prometheus_client import Gauge
 
 from tests.support.ops import Ops as Client
 from tests.support.read_models import eventually
+from wepeople_chassis.asking import Question
 from wepeople_chassis.ops import ANSWER_SECONDS, Ops
 from wepeople_embedded.ports import HOST
 
@@ -100,6 +101,53 @@ async def test_many_who_ask_at_once_are_one_question(ops: Ops) -> None:
     assert asked == 1
 
 
+async def test_two_scrapes_at_once_say_the_same_and_those_that_follow_ask_nobody(ops: Ops) -> None:
+    looked, let = 0, asyncio.Event()
+
+    async def look() -> None:
+        nonlocal looked
+        looked += 1
+        await let.wait()
+        LEVEL.set(7)
+
+    ops.measure(look, LEVEL)
+    client = Client(ops.port)
+    async with asyncio.TaskGroup() as tasks:
+        scrapes = [tasks.create_task(client.metrics()) for _ in range(2)]
+        await asyncio.sleep(0.1)  # Late or not, the second must not make a difference.
+        let.set()
+    assert [scrape.result().value("wepeople_tests_level") for scrape in scrapes] == [7, 7]
+    for _ in range(20):
+        assert (await client.metrics()).value("wepeople_tests_level") == 7
+    assert looked < 20
+
+
+async def test_who_asks_while_it_is_being_asked_gets_its_answer_or_its_failure() -> None:
+    let = asyncio.Event()
+
+    async def ask() -> int:
+        await let.wait()
+        return 7
+
+    async def fail() -> int:
+        await let.wait()
+        raise OSError
+
+    for put, outcome in ((Question(ask), 7), (Question(fail), OSError)):
+        let.clear()
+        askers = [asyncio.create_task(put.answer(5)) for _ in range(3)]
+        await asyncio.sleep(0)
+        let.set()
+        found = await asyncio.gather(*askers, return_exceptions=True)
+        assert [one if outcome == 7 else type(one) for one in found] == [outcome] * 3
+
+
+async def test_who_waits_longer_than_the_first_is_told_when_that_gives_up() -> None:
+    put = Question(asyncio.Event().wait)
+    first, second = await asyncio.gather(put.answer(0.05), put.answer(5), return_exceptions=True)
+    assert (type(first), type(second)) == (TimeoutError, TimeoutError)
+
+
 async def test_what_cannot_be_measured_any_more_is_unknown_and_not_what_it_was(ops: Ops) -> None:
     hanging, there = Asked(), True
 
@@ -112,15 +160,15 @@ async def test_what_cannot_be_measured_any_more_is_unknown_and_not_what_it_was(o
     client = Client(ops.port)
     assert (await client.metrics()).value("wepeople_tests_level") == 7
     there = False
-    try:
-        assert math.isnan((await client.metrics()).value("wepeople_tests_level"))
-    finally:
-        hanging.let.set()
-    there = True
 
     async def measured() -> float:
         return (await client.metrics()).value("wepeople_tests_level")
 
+    try:
+        await eventually(measured, math.isnan, what="not known any more")
+    finally:
+        hanging.let.set()
+    there = True
     await eventually(measured, lambda level: level == 7, what="measured again")
 
 

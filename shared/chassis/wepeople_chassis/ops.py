@@ -28,7 +28,7 @@ ANSWER_SECONDS = 2.0
 """So long a check or a measurement may take."""
 
 KEPT_SECONDS = 1.0
-"""An answer about readiness is given again for so long, however often it is asked for."""
+"""An answer, and what was measured, is given again for so long, however often it is asked for."""
 
 Check = Callable[[], Awaitable[str | None]]
 """What keeps a service from working, in a few words without secrets; None when nothing does."""
@@ -44,9 +44,12 @@ class Measurement:
         self._look = Question(look)
         self._gauges = gauges
         self._failed = False
+        self._taken_at = float("-inf")
 
     async def take(self) -> None:
-        """Set the gauges; what cannot be known says so, and once in the log."""
+        """Set the gauges, unless that was done just now; what cannot be known says so, and once in the log."""
+        if time.monotonic() < self._taken_at + KEPT_SECONDS:
+            return
         try:
             await self._look.answer(ANSWER_SECONDS)
             self._failed = False
@@ -56,6 +59,7 @@ class Measurement:
             if not self._failed:
                 log.warning("not_measured", gauges=[gauge._name for gauge in self._gauges], error=repr(error))
             self._failed = True
+        self._taken_at = time.monotonic()
 
 
 class Ops:
@@ -77,7 +81,7 @@ class Ops:
         self._checks[name] = Question(ask)
 
     def measure(self, look: Callable[[], Awaitable[None]], *gauges: Gauge) -> None:
-        """Let `look` set these gauges whenever they are asked for; unknown when it fails, or takes too long."""
+        """Let `look` set these gauges when they are asked for; unknown when it fails, or takes too long."""
         self._measurements.append(Measurement(look, gauges))
 
     def works(self) -> None:

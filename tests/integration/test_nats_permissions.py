@@ -11,6 +11,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
@@ -24,6 +25,8 @@ from wepeople_contracts.directory import decode_fact
 from wepeople_contracts.subjects import (
     AUTHENTICATE,
     KEY_REVOKED,
+    LEASE_BUCKET,
+    LEASE_STREAM,
     LEASE_SUBJECT,
     LEAVING,
     NO_APP,
@@ -39,6 +42,8 @@ from wepeople_provision.nats_users import USERS, authorization
 from wepeople_provision.nkey_seeds import new_seed
 from wepeople_provision.provision import nats_at
 from wepeople_provision.stream import provision_streams
+from wepeople_provision.stream_plan import BUCKET_SETTINGS
+from wepeople_quota.bucket import Bucket
 
 FACT = ingest_subject("org_1", NO_APP, "directory")
 EVENTS = ingest_subject("org_1", "app_1", "events")
@@ -213,6 +218,23 @@ async def test_no_request_gives_the_right_to_answer_elsewhere_than_into_an_inbox
             await answering.connection.publish((await asyncio.wait_for(heard.get(), 5)).reply, b"forged")
         assert await answering.refused() == [f'publish to "{place.lower()}"' for place in places]
     assert await last_sequence(server) == before
+
+
+async def test_the_leases_bucket_of_a_release_before_is_narrowed_and_its_entry_kept(server: NatsServer) -> None:
+    wide = {"subjects": [f"$KV.{LEASE_BUCKET}.>"], "max_msg_size": -1}
+    async with nats_at(nats_as("provision", server.url)) as provisioner, trying("quota", server) as quota:
+        await provisioner.request(f"$JS.API.STREAM.UPDATE.{LEASE_STREAM}", json.dumps(BUCKET_SETTINGS | wide).encode())
+        written = await Bucket(quota.connection).replace(await Bucket(quota.connection).read(), 3, "owner")
+        assert written is not None
+        done = await provision_streams(provisioner)
+        assert [line.split(" -> ")[0].split()[2] for line in done[1:]] == ["subjects", "max_msg_size"]
+        assert (await provision_streams(provisioner))[1] == f"stream {LEASE_STREAM}: as it should be"
+        refused = json.loads((await quota.connection.request(LEASE_SUBJECT, bytes(2000), timeout=5)).data)
+        assert "size" in refused["error"]["description"]
+        assert await Bucket(quota.connection).read() == written
+    async with nats_at(NatsAddress(server.url)) as guest:
+        with pytest.raises(NoRespondersError):
+            await guest.request(f"$KV.{LEASE_BUCKET}.other", b"", timeout=5)
 
 
 async def test_each_service_says_that_it_is_ready_and_the_operator_hears_it(server: NatsServer) -> None:

@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.fresh import Fresh
-from tests.support.quota_pair import Pair, quota_pair, verdicts
+from tests.support.nats_users import nats_as
+from tests.support.quota_pair import Pair, answers, quota_pair, verdicts
 from tests.support.quotas import Asker, asker, charged, new_message_id, quota_process, until
 from tests.support.stored import store
+from wepeople_chassis.broker import connect
 from wepeople_chassis.rpc import Unavailable
 from wepeople_contracts.quota import Granted, Seen
+from wepeople_contracts.subjects import LEASE_SUBJECT
+from wepeople_quota.bucket import OVERWRITTEN, Bucket
 
 TAKE_OVER_SECONDS = 5.0
 UNITS = 5
@@ -85,6 +89,29 @@ async def test_an_owner_that_was_frozen_is_silent_when_it_wakes_and_takes_over_a
     await (await pair.owner()).kill()
     assert (await pair.granted()).epoch == 3
     assert await pair.owner() is frozen
+
+
+async def test_an_owner_answers_on_whatever_the_server_is_made_to_write_over_its_lease(
+    fresh: Fresh, pair: Pair
+) -> None:
+    """A gateway that was taken over names the lease as the place of JetStream's answer."""
+    owner = await pair.owner()
+    gateway = await connect(nats_as("gateway", fresh.nats_url), "try-gateway")
+    try:
+        for call in ("STREAM.INFO.INGEST", "STREAM.MSG.GET.INGEST") * 20:
+            await gateway.publish(f"$JS.API.{call}", b'{"seq":999999}', reply=LEASE_SUBJECT)
+            await gateway.flush()
+            await asyncio.sleep(0.05)
+    finally:
+        await gateway.close()
+    await until(lambda: _owned(pair))
+    assert await pair.owner() is owner
+    assert (await pair.granted()).epoch == 1
+    assert len(await answers(pair.ask.connection, "rpc.quota.ready", b"", 0.3)) == 2
+
+
+async def _owned(pair: Pair) -> bool:
+    return (await Bucket(pair.ask.connection).read()).owner != OVERWRITTEN
 
 
 @dataclass

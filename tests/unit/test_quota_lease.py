@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.support.virtual_time import run_in_virtual_time
 from wepeople_chassis.tasks import end
-from wepeople_quota.bucket import Bucket, Entry
+from wepeople_quota.bucket import OVERWRITTEN, Bucket, Entry, entry_of
 from wepeople_quota.lease import LEASE_SECONDS, STILL_SECONDS, Lease
 
 Delays = Callable[[], tuple[float, float]]
@@ -51,6 +51,10 @@ class Server:
     def __init__(self) -> None:
         self.entry = Entry(0, 0, "")
         self.epochs: list[int] = []
+
+    def overwrite(self) -> None:
+        """Somebody has JetStream put an answer of its own there."""
+        self.entry = entry_of(self.entry.revision + 1, b'{"type":"io.nats.jetstream.api.v1.stream_info_response"}')
 
 
 class SimulatedBucket(Bucket):
@@ -126,9 +130,9 @@ async def seconds_until(condition: Callable[[], bool]) -> float:
     return loop.time() - begin
 
 
-@given(st.integers(0, 2**32))
-@settings(max_examples=150, deadline=None)
-def test_never_do_two_answer_at_once_and_epochs_only_grow(seed: int) -> None:
+@given(st.integers(0, 2**32), st.sampled_from([0.0, 0.003, 0.1]))
+@settings(max_examples=200, deadline=None)
+def test_never_do_two_answer_at_once_and_epochs_only_grow(seed: int, overwritten: float) -> None:
     random = Random(seed)
 
     def process(server: Server, number: int) -> Process:
@@ -144,6 +148,8 @@ def test_never_do_two_answer_at_once_and_epochs_only_grow(seed: int) -> None:
                 ended = random.randrange(3)
                 await processes[ended].end(in_order=random.random() < 0.3)
                 processes[ended] = process(server, 3 + step)
+            if random.random() < overwritten:
+                server.overwrite()
             epochs = [one.epoch for one in processes if one.epoch is not None]
             assert len(epochs) <= 1
             assert all(epoch == max(server.epochs) for epoch in epochs)
@@ -242,3 +248,51 @@ def test_an_entry_that_vanishes_is_no_vacancy() -> None:
         await owner.end(in_order=True)
 
     run_in_virtual_time(simulate())
+
+
+def test_an_owner_whose_entry_is_overwritten_takes_it_back_without_a_pause() -> None:
+    async def simulate() -> None:
+        server = Server()
+        owner = Process(server, "owner")
+        await seconds_until(lambda: owner.epoch == 1)
+        standby = Process(server, "standby")
+        for _ in range(20):
+            await asyncio.sleep(1.7)
+            server.overwrite()
+            assert (owner.epoch, standby.epoch) == (1, None)
+        assert await seconds_until(lambda: server.entry.owner == "owner") < 1.1
+        await standby.end(in_order=True)
+        await owner.end(in_order=True)
+
+    run_in_virtual_time(simulate())
+
+
+def test_what_was_overwritten_as_the_owner_died_is_taken_under_a_higher_epoch_once_it_has_stood_still() -> None:
+    async def simulate() -> None:
+        server = Server()
+        server.entry = Entry(70, 7, "owner")
+        server.overwrite()
+        began = Process(server, "next")
+        assert STILL_SECONDS <= await seconds_until(lambda: began.epoch is not None) < STILL_SECONDS + 0.3
+        assert began.epoch is not None
+        assert began.epoch > 7
+        await began.end(in_order=True)
+
+    run_in_virtual_time(simulate())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"\xff", b"null", b"[]", b"7", b"{}", b'{"epoch":3}', b'{"owner":"a"}', b"[" * 100_000),
+        *(b'{"epoch":"3","owner":"a"}', b'{"epoch":3.5,"owner":"a"}', b'{"epoch":-1,"owner":"a"}'),
+        *(b'{"epoch":9223372036854775807,"owner":"a"}', b'{"epoch":3,"owner":null}', b'{"error":{"code":404}}'),
+    ],
+)
+def test_what_no_process_has_written_is_nobodys_and_of_no_lower_epoch_than_any_before(data: bytes) -> None:
+    assert entry_of(12, data) == Entry(12, 12, OVERWRITTEN)
+
+
+def test_what_a_process_has_written_is_its_own() -> None:
+    assert entry_of(12, b'{"epoch": 3, "owner": "host:1:x"}') == Entry(12, 3, "host:1:x")
+    assert entry_of(12, b'{"epoch": 3, "owner": ""}') == Entry(12, 3, "")

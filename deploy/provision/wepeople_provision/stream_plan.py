@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wepeople_contracts.subjects import LEASE_BUCKET, LEASE_STREAM, STREAM, STREAM_SUBJECTS
+from wepeople_contracts.subjects import LEASE_STREAM, LEASE_SUBJECT, STREAM, STREAM_SUBJECTS
 from wepeople_provision.change import Change
 
 MAX_MESSAGE_BYTES = 12 * 1024 * 1024
@@ -31,17 +31,20 @@ SETTINGS: dict[str, Any] = {
 
 BUCKET_SETTINGS: dict[str, Any] = {
     "name": LEASE_STREAM,
-    "subjects": [f"$KV.{LEASE_BUCKET}.>"],
+    "subjects": [LEASE_SUBJECT],
     "storage": "file",
     "retention": "limits",
     "discard": "new",
     "max_msgs_per_subject": 1,
+    "max_msg_size": 1024,
     "max_age": 0,
     "deny_delete": True,
     "allow_rollup_hdrs": True,
     "allow_direct": False,
 }
-"""A key-value bucket is a stream with these settings. Nothing in it ever expires: the lease is what its holder says."""
+"""A key-value bucket is a stream with these settings, for one key and one small entry: this bounds its bytes, whatever
+somebody has the server put there. Nothing in it ever expires: the lease is what its holder says.
+"""
 
 NUMBER_OF_REPLICAS = 1
 """Of a new stream for which nobody wishes another number."""

@@ -17,6 +17,12 @@ _WRITE_SECONDS = 1.0
 _NO_STREAM = 10059
 _NO_MESSAGE = 10037
 _WRONG_REVISION = (10071, 10164)
+_NO_EPOCH = 2**62
+"""Postgres has room for no higher one, and the next must be higher."""
+
+
+OVERWRITTEN = "(no process of quota)"
+"""The owner of what nobody who takes part has written: JetStream puts its answer wherever a request wants it."""
 
 
 class Entry(NamedTuple):
@@ -25,6 +31,19 @@ class Entry(NamedTuple):
     revision: int
     epoch: int
     owner: str
+
+
+def entry_of(revision: int, data: bytes) -> Entry:
+    """What was written, whoever wrote it. The epoch of what is not ours is its revision, since no epoch under it is
+    higher: each took a write.
+    """
+    try:
+        match json.loads(data):
+            case {"epoch": int(epoch), "owner": str(owner)} if 0 <= epoch < _NO_EPOCH:
+                return Entry(revision, epoch, owner)
+    except (ValueError, RecursionError):
+        pass
+    return Entry(revision, revision, OVERWRITTEN)
 
 
 class Bucket:
@@ -44,8 +63,7 @@ class Bucket:
                 raise StreamError(f"the bucket {LEASE_BUCKET} is missing; run `wepeople provision` first") from error
             raise
         message = reply["message"]
-        value = json.loads(base64.b64decode(message["data"]))
-        return Entry(message["seq"], value["epoch"], value["owner"])
+        return entry_of(message["seq"], base64.b64decode(message.get("data", "")))
 
     async def replace(self, seen: Entry, epoch: int, owner: str) -> Entry | None:
         """Write over the entry that was seen; None when another came first.

@@ -4,6 +4,10 @@ An owner renews every second, and is silent once its last renewal that succeeded
 takes the lease when it has watched the entry for a little longer by its own clock and nobody moved it. The entry it
 watched was written after that renewal began, so the old owner is silent before the new one speaks; no two clocks are
 ever compared. Postgres has no part in it.
+
+Somebody else can have the server write over the entry, but can so neither own the lease nor end a process: what is not
+ours stands in the way like an owner that does not renew. An owner that finds it in time writes over it and goes on: by
+its own clock nobody can have taken over, so nobody's entry was lost in between.
 """
 
 import asyncio
@@ -13,7 +17,7 @@ from collections.abc import Callable
 
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
-from wepeople_quota.bucket import Bucket, Entry
+from wepeople_quota.bucket import OVERWRITTEN, Bucket, Entry
 
 log = get_logger(__name__)
 
@@ -58,7 +62,8 @@ class Lease:
     async def take(self) -> int:
         """Wait until nobody else has the lease, and take it; the new epoch, higher than every one before.
 
-        It is vacant when its owner gave it back, or when nobody ever had it; an entry that vanishes is not.
+        It is vacant when its owner gave it back, or when nobody ever had it; an entry that vanishes or is overwritten
+        is not.
         """
         watched: Entry | None = None
         unchanged_since = math.inf
@@ -68,12 +73,13 @@ class Lease:
                 now = self._clock()
                 first = watched is None
                 if watched is None or entry.revision != watched.revision:
-                    if watched is not None and entry.owner:
+                    if watched is not None and entry.owner not in ("", OVERWRITTEN):
                         self.somebody_answers.set()
                     watched, unchanged_since = entry, now
+                    self._above_epoch = max(self._above_epoch, entry.epoch)
                 is_vacant = not entry.owner and (first or entry.revision > 0)
                 if is_vacant or entry.owner == self._owner or now - unchanged_since >= STILL_SECONDS:
-                    epoch = max(entry.epoch, self._above_epoch) + 1
+                    epoch = self._above_epoch + 1
                     taken = await self._bucket.replace(entry, epoch, self._owner)
                     if taken is not None:
                         self._held, self._renewal_began, self._above_epoch = taken, now, epoch
@@ -107,6 +113,11 @@ class Lease:
             held = await self._mine(held)
 
     async def _mine(self, held: Entry) -> Entry | None:
-        """The entry, if it is still this process's: an earlier renewal arrived and its answer was lost."""
+        """The entry, if it is still this process's: an earlier renewal arrived and its answer was lost, or what stands
+        there is no process's and the lease has not run out.
+        """
         entry = await self._bucket.read()
+        if entry.owner == OVERWRITTEN and self.epoch() is not None:
+            log.warning("lease_overwritten", epoch=held.epoch, revision=entry.revision)
+            return held._replace(revision=entry.revision)
         return entry if (entry.epoch, entry.owner) == (held.epoch, held.owner) else None

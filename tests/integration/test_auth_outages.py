@@ -39,6 +39,11 @@ class Home:
     def dsn(self) -> str:
         return login_dsn(self.postgres.dsn(self.database), "wepeople_auth", self.passwords["wepeople_auth"])
 
+    @property
+    def all_orgs_dsn(self) -> str:
+        """The superuser's: auth's own role sees one org at a time."""
+        return self.postgres.dsn(self.database)
+
     async def provision(self) -> None:
         await provision(NatsAddress(self.nats.url), self.postgres.dsn(self.database), self.passwords)
 
@@ -211,7 +216,7 @@ async def test_a_revocation_missed_while_disconnected_is_not_missed_for_long(hom
     key = await auth.key(await auth.app(await auth.org()))
     await auth.authenticate(key.token)
     await home.nats.kill()
-    async with await AsyncConnection.connect(home.dsn) as database:
+    async with await AsyncConnection.connect(home.all_orgs_dsn) as database:
         await database.execute("UPDATE auth.keys SET revoked_at = now() WHERE key_id = %s", [key.key.key_id])
     await home.nats.start()
 
@@ -231,7 +236,7 @@ async def _is_drained(home: Home) -> bool:
 
 
 async def _column(home: Home, query: str) -> list[str]:
-    async with await AsyncConnection.connect(home.dsn) as database:
+    async with await AsyncConnection.connect(home.all_orgs_dsn) as database:
         return [row[0] for row in await (await database.execute(query.encode())).fetchall()]
 
 

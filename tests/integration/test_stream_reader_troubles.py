@@ -37,7 +37,7 @@ async def test_nothing_is_missed_or_doubled_when_the_server_is_killed_and_restar
         async with aclosing(reader.batches()) as batches:
             async for batch in batches:
                 messages.extend(batch.messages)
-                if stop.is_set() and batch.pending == 0 and messages[-1].sequence >= acknowledged[-1]:
+                if writing.done() and batch.pending == 0 and messages[-1].sequence >= acknowledged[-1]:
                     return
 
     writing, reading = asyncio.create_task(keep_storing()), asyncio.create_task(keep_reading())

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from faststream.nats import JStream, NatsBroker
 from nats.aio.client import Client
-from nats.errors import OutboundBufferLimitError
+from nats.errors import NoRespondersError, OutboundBufferLimitError
 
 from tests.support.read_models import eventually
 from tests.support.servers import Servers
@@ -95,6 +95,17 @@ async def test_faststreams_jstream_overwrites_a_streams_settings_hence_one_provi
         await close(connection)
 
 
+async def responds(connection: Client, subject: str) -> bool:
+    """Whether the server knows of somebody who listens there, an answer or not."""
+    try:
+        await connection.request(subject, b"", timeout=0.2)
+    except NoRespondersError:
+        return False
+    except TimeoutError:
+        pass
+    return True
+
+
 async def test_a_faststream_handler_that_raises_sends_no_reply_hence_error_replies(servers: Servers) -> None:
     connection = await connect(NatsAddress(servers.nats_url), "tests-silence")
     plain = NatsBroker(servers.nats_url, logger=None)
@@ -108,6 +119,8 @@ async def test_a_faststream_handler_that_raises_sends_no_reply_hence_error_repli
     try:
         await plain.start()
         await answering.start()
+        await eventually(lambda: responds(connection, "trap.answered"), bool)
+        await eventually(lambda: responds(connection, "trap.silent"), bool)
         reply = await connection.request("trap.answered", b"", timeout=2)
         assert json.loads(reply.data)["error"]["code"] == "internal"
         with pytest.raises(TimeoutError):

@@ -42,7 +42,7 @@ from wepeople_provision.nats_users import USERS, authorization
 from wepeople_provision.nkey_seeds import new_seed
 from wepeople_provision.provision import nats_at
 from wepeople_provision.stream import provision_streams
-from wepeople_provision.stream_plan import BUCKET_SETTINGS
+from wepeople_provision.stream_plan import BUCKET_SETTINGS, CONSUMER_NANOSECONDS
 from wepeople_quota.bucket import Bucket
 
 FACT = ingest_subject("org_1", NO_APP, "directory")
@@ -235,6 +235,21 @@ async def test_the_leases_bucket_of_a_release_before_is_narrowed_and_its_entry_k
     async with nats_at(NatsAddress(server.url)) as guest:
         with pytest.raises(NoRespondersError):
             await guest.request(f"$KV.{LEASE_BUCKET}.other", b"", timeout=5)
+
+
+async def test_a_consumer_that_is_made_to_stay_for_ever_goes_like_any_other(server: NatsServer) -> None:
+    for_ever = {"durable_name": "stays", "ack_policy": "explicit", "filter_subject": EVENTS}
+    call = f"$JS.API.CONSUMER.CREATE.INGEST.stays.{EVENTS}"
+    async with trying("analyst", server) as analyst:
+        for threshold, allowed in ((0, True), (86_400 * 10**9, False)):
+            config = for_ever | {"inactive_threshold": threshold}
+            request = json.dumps({"stream_name": "INGEST", "config": config, "action": "create"}).encode()
+            reply = json.loads((await analyst.connection.request(call, request, timeout=5)).data)
+            if allowed:
+                assert reply["config"]["inactive_threshold"] == CONSUMER_NANOSECONDS
+            else:
+                assert "exceeds" in reply["error"]["description"]
+        await analyst.connection.request("$JS.API.CONSUMER.DELETE.INGEST.stays", b"", timeout=5)
 
 
 async def test_each_service_says_that_it_is_ready_and_the_operator_hears_it(server: NatsServer) -> None:

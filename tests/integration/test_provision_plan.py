@@ -74,6 +74,7 @@ async def test_the_plan_names_what_differs_in_every_part_and_changes_none_of_it(
         ("stream", "INGEST", "set", "duplicate_window 120000000000 -> 600000000000"),
         ("stream", "INGEST", "set", "max_msg_size 1000 -> 12582912"),
         ("stream", "INGEST", "set", "max_bytes -1 -> 2000000"),
+        ("stream", "INGEST", "set", 'consumer_limits {} -> {"inactive_threshold": 60000000000}'),
         ("stream", "KV_quota-lease", "create", ""),
     ]
     text = await command(fresh, tmp_path, "--plan")

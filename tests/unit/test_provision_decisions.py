@@ -31,6 +31,7 @@ def test_a_missing_stream_is_created_with_every_setting_of_the_contract() -> Non
     assert new.create is not None
     assert new.create["duplicate_window"] == 600 * 10**9
     assert new.create["subjects"] == ["ingest.*.*.*.*"]
+    assert new.create["consumer_limits"] == {"inactive_threshold": 60 * 10**9}
     assert new.create["num_replicas"] == 1
     assert new.update is None
     assert new.changes == [Change("stream", "INGEST", "create")]
@@ -51,6 +52,12 @@ def test_wrong_settings_are_corrected_and_what_is_not_ours_is_kept() -> None:
     assert [str(difference) for difference in mended.differences] == ["duplicate_window 2000000000 -> 600000000000"]
     assert mended.update is not None
     assert (mended.update["duplicate_window"], mended.update["num_replicas"]) == (600 * 10**9, 3)
+
+
+def test_a_stream_without_limits_of_consumers_gets_them() -> None:
+    absent = {name: value for name, value in SETTINGS.items() if name != "consumer_limits"}
+    for config in (absent, absent | {"consumer_limits": {}}):
+        assert [difference.name for difference in plan(config).differences] == ["consumer_limits"]
 
 
 def test_the_bucket_has_as_many_copies_as_the_stream() -> None:

@@ -10,6 +10,8 @@ from wepeople_provision.change import Change
 
 MAX_MESSAGE_BYTES = 12 * 1024 * 1024
 DUPLICATE_WINDOW_NANOSECONDS = 600 * 1_000_000_000
+CONSUMER_NANOSECONDS = 60 * 1_000_000_000
+"""When a consumer that nobody asks any more is gone at the latest, whoever made it; readers wish for half of it."""
 
 SETTINGS: dict[str, Any] = {
     "name": STREAM,
@@ -26,6 +28,7 @@ SETTINGS: dict[str, Any] = {
     "deny_delete": False,
     "deny_purge": False,
     "allow_direct": False,
+    "consumer_limits": {"inactive_threshold": CONSUMER_NANOSECONDS},
 }
 """What holds for every deployment; no limit among them deletes a message."""
 

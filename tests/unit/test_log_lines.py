@@ -5,9 +5,12 @@ another library says. Each test runs a process, and reads what it wrote.
 import json
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
+
+from wepeople_chassis.logging import without_secrets
 
 KEY = "wp_live_0123456789abfedcba98765432101234"
 SEED = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
@@ -72,8 +75,24 @@ SAID = (
     "host=db user=wepeople_auth password=s3cr3t-of-ours dbname=wepeople",
     '{"password": "s3cr3t-of-ours"}',
     "nats://user:s3cr3t-of-ours@nats:4222,nats://other:4222",
+    "tls://nats-1:4222,nats://s3cr3t-of-ours@nats-2:4222",
+    "postgresql://wepeople_auth:s3/cr3t@s3cr3t@db:5432/wepeople",
+    "sslkey=/run/key sslpassword=s3cr3t-of-ours sslmode=verify-full",
+    "superuser_password=s3cr3t,s3cr3t",
+    "Authorization: Basic dXNlcjpzM2NyM3Q=",
+    '{"authorization": "Basic dXNlcjpzM2NyM3Q="}',
+    "verifier SCRAM-SHA-256$4096:c2FsdHM=$s3cr3t/c3RvcmVk=:s3cr3tc2VydmVy=",
+    "hash $2b$12$s3cr3ts3cr3ts3cr3ts3cr3ts3cr3ts3cr3ts3cr3ts3cr3ts3cr3",
+    "-----BEGIN PRIVATE KEY-----\nMIIs3cr3t\ns3cr3t\n-----END PRIVATE KEY-----\n",
+    "-----BEGIN EC PRIVATE KEY-----\nMIIs3cr3t\ns3cr",
+    "password='one s3cr3t of ours' dbname=wepeople",
+    r"password='it\'s one s3cr3t' dbname=wepeople",
+    '{"password": "one, s3cr3t; of ours", "dbname": "wepeople"}',
+    r'{"password": "one \" s3cr3t", "dbname": "wepeople"}',
+    "ALTER ROLE wepeople_auth PASSWORD 'one s3cr3t'",
+    "password='never ended s3cr3t",
 )
-SECRETS = (KEY[8:], SEED[2:], "s3cr3t")
+SECRETS = (KEY[8:], SEED[2:], "s3cr3t", "dXNlcjpzM2NyM3Q", "c2FsdHM", "cr3t@", "s3cr")
 
 
 @pytest.mark.parametrize(
@@ -97,6 +116,33 @@ def test_what_ends_a_process_is_said_in_one_line_and_has_no_secret_either() -> N
     assert line["event"] == "crashed"
     assert "RuntimeError" in line["exception"]
     assert [secret for secret in SECRETS if secret in json.dumps(line)] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        ("password='one s3cr3t' dbname=wepeople", "password='…' dbname=wepeople"),
+        (r"password='it\'s one' dbname=wepeople", "password='…' dbname=wepeople"),
+        ("password=s3cr3t dbname=wepeople", "password=… dbname=wepeople"),
+        ('{"password": "one s3cr3t", "dbname": "wepeople"}', '{"password": "…", "dbname": "wepeople"}'),
+        ("nats://s3cr3t@a:4222,tls://b:4222", "nats://…@a:4222,tls://b:4222"),
+        ("postgresql://me:s3cr3t@a:5432/db", "postgresql://me:…@a:5432/db"),
+        ("postgresql://me@a:5432/db", "postgresql://me@a:5432/db"),
+        ("Authorization: Basic dXNlcjpw", "Authorization: Basic …"),
+        ('the password is wrong, "really"', 'the password is wrong, "really"'),
+        ("a basic thing of the bearer: none", "a basic thing of the bearer: none"),
+    ],
+)
+def test_what_is_around_a_secret_stays_readable(said: str, written: str) -> None:
+    [line] = written_by(f"log.info('x', said={said!r}, after='there')")
+    assert (line["said"], line["after"]) == (written, "there")
+
+
+def test_a_long_line_takes_no_long_time() -> None:
+    for part in ("a", "password", "://a:", "'", "\\", "PRIVATE KEY-----", "BEGIN ", "password='", " ", "nats://a:b,"):
+        began = time.perf_counter()
+        without_secrets(part * (100_000 // len(part)))
+        assert time.perf_counter() - began < 2, part
 
 
 def test_what_is_no_secret_stays_readable() -> None:

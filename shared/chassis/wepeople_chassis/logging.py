@@ -16,15 +16,24 @@ from wepeople_chassis.tracing import trace_id
 
 _about: ContextVar[dict[str, str] | None] = ContextVar("wepeople_about_request", default=None)
 
+_NAMES = r"(?:password|passwd|passphrase|nats_seed|secret)"
+# What is between quotes, which a line of JSON may have escaped once more; never past the end of JSON's own string.
+_QUOTED = r"""(\\*["'])(?:(?!\2)(?:\\\\(?:'|\\")|\\.|[^"\\]))+"""
+
 _SECRETS = (
     (re.compile(r"\bwp_live_[0-9a-f]{13,}"), "wp_live_…"),
     (re.compile(r"(?i)\b(bearer\s+)(?!wp_live_…)[^\s\"'\\]+"), r"\1…"),
+    (re.compile(r"(?i)(authorization[\"'\\]*\s*[=:]\s*[\"'\\]*(?:\w+\s+)?)[^\s\"'\\]+"), r"\1…"),
     (re.compile(r"\bS[ACOUNX][A-Z2-7]{56}\b"), "S…"),
-    (re.compile(r"(?<=://)([^\s:/@\"'\\]*):[^\s@/\"'\\]+(?=@)"), r"\1:…"),
-    (
-        re.compile(r"(?i)\b((?:password|passwd|pgpassword|nats_seed|secret)[\"'\\]*\s*[=:]\s*[\"'\\]*)[^\s,;\"'\\]+"),
-        r"\1…",
-    ),
+    (re.compile(r"(BEGIN [A-Z ]{0,20}PRIVATE KEY-----)(?:(?!-----END)(?:\\[^\"]|[^\"\\]))+"), r"\1…"),
+    (re.compile(r"(SCRAM-SHA-\d+\$)[^\s\"'\\]+"), r"\1…"),
+    (re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}"), "$2b$…"),
+    (re.compile(r"(?i)\b((?:postgres(?:ql)?|nats|tls)://[^\s:/@\"'\\]*):[^\s,\"'\\]+(?=@)"), r"\1:…"),
+    (re.compile(r"(?<=://)([^\s:/@\"'\\]*):[^\s/\"'\\]+(?=@)"), r"\1:…"),
+    # NATS takes a name without a password for a token.
+    (re.compile(r"(?i)\b((?:nats|tls)://)[^\s:/@\"'\\]+(?=@)"), r"\1…"),
+    (re.compile(rf"(?is)({_NAMES}[\"'\\]*(?:\s*[=:]\s*|\s+)){_QUOTED}"), r"\1\2…"),
+    (re.compile(rf"(?i)({_NAMES}[\"'\\]*\s*[=:]\s*[\"'\\]*)[^\s\"'\\]+"), r"\1…"),
 )
 
 

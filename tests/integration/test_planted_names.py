@@ -16,9 +16,10 @@ from wepeople_projections.load import built_in_sources, load_source
 from wepeople_projections.running.ownership import session_connection
 from wepeople_projector import reading
 from wepeople_projector.founding import found
+from wepeople_provision.database import database_at
 from wepeople_provision.errors import ProvisionError
-from wepeople_provision.migrations import installed_files
-from wepeople_provision.provision import database_at, provision_database
+from wepeople_provision.migrations import SchemaFile, installed_files
+from wepeople_provision.provision import provision_database
 
 CREATE_SCHEMA = "CREATE SCHEMA {0}; GRANT USAGE ON SCHEMA {0} TO PUBLIC"
 # Postgres' own take text and bigint: for an integer, one that takes it would be the better match.
@@ -104,3 +105,44 @@ async def test_a_role_may_have_a_schema_of_its_own_name(fresh: Fresh) -> None:
     async with await AsyncConnection.connect(fresh.dsn("analyst"), autocommit=True) as analyst:
         await analyst.execute("CREATE SCHEMA wepeople_analyst")
     assert "schemas: nothing new" in await provision_database(fresh.admin_dsn, fresh.passwords, installed_files())
+
+
+TELL_AS_WHOM = """
+CREATE SCHEMA planted;
+CREATE TABLE planted.ran_as (role name);
+CREATE FUNCTION planted.tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RESET ROLE;
+    INSERT INTO planted.ran_as VALUES (current_user);
+    RETURN NEW;
+END $$;
+GRANT USAGE ON SCHEMA planted TO PUBLIC;
+GRANT INSERT ON planted.ran_as TO PUBLIC
+"""
+NEXT = SchemaFile("auth", "900_next.sql", "UPDATE auth.plans SET org_requests_per_second = org_requests_per_second")
+FOREIGN = SchemaFile("auth", "900_foreign.sql", "INSERT INTO provision.applied_files VALUES ('quota', '900.sql', '')")
+
+
+async def ran_as(fresh: Fresh) -> set[Any]:
+    async with await AsyncConnection.connect(fresh.admin_dsn) as admin:
+        return {role for (role,) in await (await admin.execute("SELECT role FROM planted.ran_as")).fetchall()}
+
+
+async def test_what_an_owner_put_behind_its_tables_runs_as_that_owner_in_a_migration(fresh: Fresh) -> None:
+    async with await AsyncConnection.connect(fresh.dsn("auth"), autocommit=True) as auth:
+        await auth.execute(TELL_AS_WHOM)
+        await auth.execute(
+            "CREATE TRIGGER tell BEFORE UPDATE ON auth.plans FOR EACH ROW EXECUTE FUNCTION planted.tell()"
+        )
+    done = await provision_database(fresh.admin_dsn, fresh.passwords, [*installed_files(), NEXT])
+    assert "schema auth: 900_next.sql applied" in done
+    assert await ran_as(fresh) == {"wepeople_auth"}
+
+
+async def test_a_service_records_no_file_of_another(fresh: Fresh) -> None:
+    with pytest.raises(ProvisionError, match=r"auth/900_foreign\.sql failed and left nothing behind"):
+        await provision_database(fresh.admin_dsn, fresh.passwords, [*installed_files(), FOREIGN])
+    async with await AsyncConnection.connect(fresh.dsn("auth"), autocommit=True) as auth:
+        for statement in ("SELECT FROM provision.applied_files", "DELETE FROM provision.applied_files"):
+            with pytest.raises(errors.InsufficientPrivilege):
+                await auth.execute(statement)

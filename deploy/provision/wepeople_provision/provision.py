@@ -5,16 +5,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from nats.aio.client import Client
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
 from psycopg.errors import LockNotAvailable
 
 from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
-from wepeople_chassis.postgres import own_names_only
 from wepeople_provision.change import Change
+from wepeople_provision.database import database_at, end_with_its_machine
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.grants import grant_on_database, plan_grants, refuse_traps
 from wepeople_provision.migrations import SchemaFile, installed_files
-from wepeople_provision.roles import plan_roles, provision_roles
+from wepeople_provision.roles import SERVICE_ROLES, plan_roles, provision_roles
 from wepeople_provision.schemas import PATIENCE, Patience, plan_schemas, provision_schemas
 from wepeople_provision.stream import plan_streams, provision_streams
 from wepeople_provision.stream_plan import NO_WISHES, Wishes
@@ -69,33 +70,21 @@ async def provision_database(
     after_rollout: bool = False,
     patience: Patience = PATIENCE,
 ) -> list[str]:
-    """Roles, grants, and the schemas that the files make."""
+    """Roles, grants, and the schemas that the files make, each file by the login of its member."""
     async with database_at(admin_dsn) as connection:
         await _lock(connection, patience.turn_seconds)
         await refuse_traps(connection)
         done = await provision_roles(connection, passwords)
         granted = [str(change) for change in await plan_grants(connection)]
         await grant_on_database(connection)
-        schemas = await provision_schemas(connection, files, after_rollout=after_rollout, patience=patience)
+        logins = {role: make_conninfo(admin_dsn, user=role, password=passwords[role]) for role in SERVICE_ROLES}
+        schemas = await provision_schemas(connection, logins, files, after_rollout=after_rollout, patience=patience)
         return done + granted + schemas
-
-
-@asynccontextmanager
-async def database_at(admin_dsn: str) -> AsyncIterator[AsyncConnection]:
-    """A connection as superuser; `ProvisionError` when Postgres is away."""
-    try:
-        async with await AsyncConnection.connect(
-            admin_dsn, autocommit=True, connect_timeout=10, options=own_names_only(admin_dsn)
-        ) as connection:
-            yield connection
-    except OperationalError as error:
-        raise ProvisionError(f"Postgres does not answer as it should: {error}") from error
 
 
 async def _lock(connection: AsyncConnection, turn_seconds: float) -> None:
     """Be the only provisioner of this database until the connection ends, which a lost machine's does within 30 s."""
-    for setting, seconds in (("tcp_keepalives_idle", 10), ("tcp_keepalives_interval", 5), ("tcp_keepalives_count", 4)):
-        await connection.execute("SELECT set_config(%s, %s, false)", [setting, str(seconds)])
+    await end_with_its_machine(connection)
     try:
         async with connection.transaction():
             await connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{turn_seconds * 1000:.0f}ms"])

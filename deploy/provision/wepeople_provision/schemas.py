@@ -1,7 +1,11 @@
-"""The schemas: each member's ordered SQL files, every file run once, as the member's own role, beside live traffic."""
+"""The schemas: each member's ordered SQL files, every file run once, by its own role's login, beside live traffic.
+
+Never by the provisioner's: what an owner has put behind its tables (triggers, checks, defaults) runs with the rights of
+the session, and a role that is only set can be reset.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from psycopg import AsyncConnection, sql
@@ -9,6 +13,7 @@ from psycopg import Error as PostgresError
 from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 
 from wepeople_provision.change import Change
+from wepeople_provision.database import database_at, end_with_its_machine
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.migrations import Due, FileKey, Record, SchemaFile, due_files
 
@@ -27,7 +32,13 @@ CREATE TABLE IF NOT EXISTS provision.owed_files (
     file       text NOT NULL,
     owed_since timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (schema, file)
-)"""
+);
+-- Whoever runs a file records it in the same transaction.
+GRANT USAGE ON SCHEMA provision TO {roles};
+GRANT INSERT (schema, file, sha256) ON provision.applied_files TO {roles};
+ALTER TABLE provision.applied_files ENABLE ROW LEVEL SECURITY;
+DROP POLICY IF EXISTS each_its_own ON provision.applied_files;
+CREATE POLICY each_its_own ON provision.applied_files FOR INSERT WITH CHECK ('wepeople_' || schema = current_user)"""
 _OLDEST_TRANSACTIONS = """
 SELECT coalesce(nullif(application_name, ''), 'somebody') || ' (role ' || usename || ', pid ' || pid || ', for '
        || round(extract(epoch FROM now() - xact_start)) || ' s)'
@@ -84,20 +95,27 @@ async def plan_schemas(
 
 async def provision_schemas(
     connection: AsyncConnection,
+    logins: Mapping[str, str],
     files: Sequence[SchemaFile],
     *,
     after_rollout: bool,
     patience: Patience = PATIENCE,
 ) -> list[str]:
-    """Run each file that is due in its own transaction; what was done, in words.
+    """Run each file that is due in its own transaction, by its role's address among `logins`; what was done, in words.
 
     `ProvisionError` when a file fails: it has left nothing behind, those before it stay, and the next run begins with
     it.
     """
     due = due_files(files, await read_record(connection), after_rollout=after_rollout)
-    await connection.execute(CREATE_RECORD)
+    roles = sql.SQL(", ").join(map(sql.Identifier, logins))
+    await connection.execute(sql.SQL(CREATE_RECORD).format(roles=roles))
     for file in due.now:
-        await _apply_patiently(connection, file, patience)
+        role = f"wepeople_{file.schema}"
+        if role not in logins:
+            raise ProvisionError(f"The file {file} is of no service: there is no login {role}.")
+        async with database_at(logins[role]) as own:
+            await end_with_its_machine(own)
+            await _apply_patiently(connection, own, file, patience)
     await _owe(connection, [file.key for file in due.later])
     return _words(due)
 
@@ -120,16 +138,18 @@ async def _owe(connection: AsyncConnection, keys: Sequence[FileKey]) -> None:
         )
 
 
-async def _apply_patiently(connection: AsyncConnection, file: SchemaFile, patience: Patience) -> None:
-    """Try until the locks are to be had."""
+async def _apply_patiently(
+    connection: AsyncConnection, own: AsyncConnection, file: SchemaFile, patience: Patience
+) -> None:
+    """Try on the role's own connection until the locks are to be had."""
     for _ in range(patience.attempts - 1):
         try:
-            await _apply(connection, file, patience)
+            await _apply(own, file, patience)
             return
         except (LockNotAvailable, DeadlockDetected):
             await asyncio.sleep(patience.pause_seconds)
     try:
-        await _apply(connection, file, patience)
+        await _apply(own, file, patience)
     except (LockNotAvailable, DeadlockDetected) as error:
         raise ProvisionError(
             f"The file {file} waited {patience.attempts} times {patience.lock_seconds:g} s for its locks and left "
@@ -138,15 +158,13 @@ async def _apply_patiently(connection: AsyncConnection, file: SchemaFile, patien
         ) from error
 
 
-async def _apply(connection: AsyncConnection, file: SchemaFile, patience: Patience) -> None:
+async def _apply(own: AsyncConnection, file: SchemaFile, patience: Patience) -> None:
     try:
-        async with connection.transaction():
-            await _limit(connection, patience)
-            await connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(f"wepeople_{file.schema}")))
+        async with own.transaction():
+            await _limit(own, patience)
             # The text is a file of an installed member, as trusted as its code.
-            await connection.execute(sql.SQL(file.text))
-            await connection.execute("RESET ROLE")
-            await connection.execute(
+            await own.execute(sql.SQL(file.text))
+            await own.execute(
                 "INSERT INTO provision.applied_files (schema, file, sha256) VALUES (%s, %s, %s)",
                 [file.schema, file.name, file.sha256],
             )

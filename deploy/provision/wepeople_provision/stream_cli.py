@@ -10,8 +10,9 @@ import typer
 from wepeople_chassis.logging import configure_logging
 from wepeople_chassis.operator import fail
 from wepeople_chassis.settings import ServiceSettings, load_settings
+from wepeople_provision.database import database_at
 from wepeople_provision.errors import ProvisionError
-from wepeople_provision.provision import database_at, nats_at
+from wepeople_provision.provision import nats_at
 from wepeople_provision.settings import ProvisionSettings
 from wepeople_provision.stream_adopt import adopt as adopt_stream
 from wepeople_provision.stream_copy import backup as backup_stream

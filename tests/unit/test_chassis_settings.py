@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr
 
 from wepeople_chassis.postgres_settings import PostgresSettings
 from wepeople_chassis.settings import load_settings
+from wepeople_provision.certificates import new_authority
 
 SEED = nkeys.encode_seed(bytes(range(32)), nkeys.PREFIX_BYTE_USER).decode()
 DSN = "postgresql://wepeople_auth:pa55word@postgres:5432/wepeople"
@@ -73,6 +74,22 @@ def test_what_is_wrong_is_named_with_an_example_and_its_value_is_not_repeated(
     assert value not in printed
 
 
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        *((f"tls://one:{port}", "not addresses") for port in ("notaport", "99999", "0")),
+        ("tls://[one:4222", "not addresses"),
+        ("tls://one:4222,tls://two:4222,", "not addresses"),
+        ("nats://127.0.0.1:4222,tls://two:4222", "either all servers speak TLS, or none"),
+    ],
+)
+def test_servers_that_cannot_be_reached_are_refused_before_the_start(
+    url: str, why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEPEOPLE_NATS_URL", url)
+    assert re.search(f"WEPEOPLE_NATS_URL: .*{why}", refused(capsys))
+
+
 def test_what_is_missing_is_named_with_an_example(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,3 +111,32 @@ def test_nothing_that_settings_print_of_themselves_has_a_secret(monkeypatch: pyt
     for text in (repr(settings), str(settings.model_dump()), settings.model_dump_json(), repr(settings.nats)):
         assert SEED not in text
         assert "pa55word" not in text
+
+
+def test_a_file_without_a_certificate_is_no_authority(
+    environment: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = environment / "ca.crt"
+    monkeypatch.setenv("WEPEOPLE_NATS_CA_FILE", str(file))
+    file.write_text("host-1")
+    assert "WEPEOPLE_NATS_CA_FILE: there is no certificate in this file" in refused(capsys)
+    file.write_text(new_authority().certificate)
+    assert load_settings(_Settings).nats.ca_file == file
+
+
+@pytest.mark.parametrize("url", ["nats://10.0.0.5:4222", "nats://nats", "nats://127.0.0.1:4222,nats://two:4222"])
+def test_keys_go_in_the_clear_to_no_other_machine_unless_somebody_says_so(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WEPEOPLE_NATS_URL", url)
+    assert "WEPEOPLE_NATS_PLAINTEXT=true" in refused(capsys)
+    monkeypatch.setenv("WEPEOPLE_NATS_PLAINTEXT", "true")
+    assert load_settings(_Settings).nats.servers == url.split(",")
+
+
+@pytest.mark.parametrize(
+    "url", ["nats://127.0.0.1:4222", "nats://localhost", "nats://[::1]:4222", "tls://10.0.0.5:4222,tls://two"]
+)
+def test_what_stays_on_the_machine_or_is_encrypted_needs_no_word(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEPEOPLE_NATS_URL", url)
+    assert load_settings(_Settings).nats.servers == url.split(",")

@@ -112,6 +112,7 @@ def test_a_file_that_is_not_there_is_found_missing_before_the_start(
 def test_a_variable_that_is_empty_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEPEOPLE_KEY_FILE", "")
     monkeypatch.setenv("WEPEOPLE_WAIT_SECONDS", "")
+    monkeypatch.setenv("WEPEOPLE_OLD_THING", "")
     settings = load_settings(_Settings)
     assert (settings.key_file, settings.wait_seconds) == (None, 2)
 

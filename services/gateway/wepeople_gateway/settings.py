@@ -1,12 +1,11 @@
 """The gateway's settings, read from the environment."""
 
-import ipaddress
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 
-from wepeople_chassis.settings import ServiceSettings
+from wepeople_chassis.settings import ServiceSettings, is_loopback
 from wepeople_gateway.certificate import server_context
 
 
@@ -71,7 +70,7 @@ class GatewaySettings(ServiceSettings):
         if (self.http_certificate_file is None) != (self.http_key_file is None):
             raise ValueError("WEPEOPLE_HTTP_CERTIFICATE_FILE and WEPEOPLE_HTTP_KEY_FILE go together: set both, or none")
         self._check_certificate()
-        if self.http_certificate_file or self.http_behind_ingress or _is_loopback(self.http_host):
+        if self.http_certificate_file or self.http_behind_ingress or is_loopback(self.http_host):
             return self
         raise ValueError(
             f"WEPEOPLE_HTTP_HOST is {self.http_host}, where API keys would go over the network in the clear: set "
@@ -89,10 +88,3 @@ class GatewaySettings(ServiceSettings):
         except OSError:
             # That a file is not there is said of each by itself.
             return
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -1,14 +1,16 @@
 """Settings come from the environment or from files of secrets, under one prefix, and are checked at the start."""
 
+import ipaddress
 import logging
 import os
+import ssl
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wepeople_chassis.broker import NatsAddress, user_of_seed
@@ -35,6 +37,10 @@ class ServiceSettings(BaseSettings):
 
     nats_url: str = Field(default="nats://127.0.0.1:4222", examples=["tls://nats-1:4222,tls://nats-2:4222"])
     """Where NATS is: one server, or several with commas between; `tls://` wants a certificate that is in order."""
+
+    nats_plaintext: bool = Field(default=False, examples=["true"])
+    """Whether `nats://`, without TLS, may be spoken with other addresses than the loopback's, because the network
+    between encrypts by itself; whole API keys pass there."""
 
     nats_seed: SecretStr | None = Field(default=None, examples=["SUA…, the 58 letters of a user's nkey seed"])
     """Who this service is for NATS; without it, nobody in particular."""
@@ -70,10 +76,41 @@ class ServiceSettings(BaseSettings):
     @field_validator("nats_url")
     @classmethod
     def _is_nats(cls, url: str) -> str:
+        schemes = set()
         for server in url.split(","):
-            if urlsplit(server).scheme not in ("nats", "tls") or not urlsplit(server).hostname:
+            try:
+                parts = urlsplit(server)
+                named = parts.scheme in ("nats", "tls") and parts.hostname and parts.port != 0
+            except ValueError:
+                named = False
+            if not named:
                 raise ValueError("not addresses of NATS servers")
+            schemes.add(parts.scheme)
+        if len(schemes) > 1:
+            raise ValueError("nats:// and tls:// together: either all servers speak TLS, or none")
         return url
+
+    @field_validator("nats_ca_file")
+    @classmethod
+    def _is_authority(cls, ca_file: Path | None) -> Path | None:
+        try:
+            ssl.create_default_context(cafile=ca_file)
+        except ssl.SSLError:
+            raise ValueError("there is no certificate in this file; it should be PEM") from None
+        except OSError:
+            # That the file is not there is said by itself.
+            return ca_file
+        return ca_file
+
+    @model_validator(mode="after")
+    def _nats_is_not_spoken_in_the_clear(self) -> Self:
+        servers = [urlsplit(server) for server in self.nats_url.split(",")]
+        if self.nats_plaintext or all(one.scheme == "tls" or is_loopback(one.hostname or "") for one in servers):
+            return self
+        raise ValueError(
+            "WEPEOPLE_NATS_URL is nats:// to another machine, where API keys would go over the network in the clear: "
+            "make it tls://, or set WEPEOPLE_NATS_PLAINTEXT=true if the network between encrypts by itself"
+        )
 
     @field_validator("nats_seed")
     @classmethod
@@ -84,6 +121,14 @@ class ServiceSettings(BaseSettings):
 
 
 S = TypeVar("S", bound=BaseSettings)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this machine talks to itself there."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def load_settings(cls: type[S], arguments: Sequence[str] = ()) -> S:

@@ -71,10 +71,12 @@ def known_settings() -> dict[str, type[BaseSettings]]:
 
 
 def _names_given(secrets_dir: Path | None) -> dict[str, str]:
-    """The variables under our prefix, and where each comes from; the environment goes before the directory."""
+    """The variables under our prefix, and where each comes from; the environment goes before the directory, and what is
+    empty in it is not there.
+    """
     files = sorted(secrets_dir.iterdir()) if secrets_dir else []
     found = {file.name.upper(): str(file) for file in files if file.name.startswith(PREFIX.lower())}
-    return found | {name.upper(): "" for name in os.environ if name.upper().startswith(PREFIX)}
+    return found | {name.upper(): "" for name, value in os.environ.items() if value and name.upper().startswith(PREFIX)}
 
 
 def _is_known(cls: type[BaseSettings], name: str) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from tests.support.client import client
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.operators import EVENT_TYPE, Caller
+from tests.support.ops import Ops, log_lines
 from tests.support.read_models import eventually, rows_of_request
 from tests.support.system import RunningSystem
 from tests.support.tls import write_server
@@ -76,6 +77,21 @@ async def test_plain_http_is_not_answered_where_tls_is_spoken(encrypted: Gateway
         await plain.send(request_bytes("GET", "/ping", caller.token))
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await plain.answer()
+
+
+async def test_a_handshake_that_fails_is_counted_and_makes_no_line_of_the_log(encrypted: Gateway) -> None:
+    [ops] = [line for line in log_lines(encrypted.log_path) if line["event"] == "ops_listening"]
+
+    async def refused() -> float:
+        return (await Ops(ops["port"]).metrics()).value("wepeople_tls_refused_total")
+
+    before = await refused()
+    for _ in range(3):
+        async with wire(in_the_clear(encrypted)) as plain:
+            await plain.send(request_bytes("GET", "/ping", "nobody"))
+            assert await plain.closed(timeout_seconds=HEAD_SECONDS + 3)
+    await eventually(refused, lambda count: count >= before + 3, what="three refused")
+    assert "tls_refused" not in encrypted.log_path.read_text()
 
 
 async def test_a_handshake_that_does_not_begin_or_trickles_in_ends_in_time(encrypted: Gateway) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from tests.support.tls import write_server
 from wepeople_chassis.settings import load_settings
@@ -70,3 +71,17 @@ def test_a_certificate_that_is_none_has_another_key_or_is_not_there_is_named(
         said = refused(capsys)
         assert "WEPEOPLE_HTTP_CERTIFICATE_FILE" in said
         assert wrong in said
+
+
+def test_an_encrypted_key_is_refused_in_words_and_nobody_is_asked_for_its_passphrase(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certificate, key = write_server(tmp_path)
+    plain = serialization.load_pem_private_key(key.read_bytes(), None)
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    key.write_bytes(plain.private_bytes(pem, pkcs8, serialization.BestAvailableEncryption(b"secret")))
+    monkeypatch.setenv("WEPEOPLE_HTTP_CERTIFICATE_FILE", str(certificate))
+    monkeypatch.setenv("WEPEOPLE_HTTP_KEY_FILE", str(key))
+    said = refused(capsys)
+    assert f"{key} is encrypted" in said
+    assert "without one" in said

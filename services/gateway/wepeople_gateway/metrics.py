@@ -15,6 +15,7 @@ HTTP_SECONDS = SpreadMetric(
     bounds=QUICK_SECONDS,
 )
 HTTP_CONNECTIONS = Gauge("wepeople_http_connections", "Connections of clients that are open.")
+TLS_REFUSED = TallyMetric("wepeople_tls_refused_total", "Connections whose TLS handshake failed, or took too long.")
 BODIES_IN_FLIGHT = Gauge("wepeople_bodies_in_flight_bytes", "Bodies held in memory by the requests under way.")
 ROWS = TallyMetric("wepeople_rows_total", "Rows of stored requests: accepted, duplicate or rejected.", ["outcome"])
 VERDICTS = TallyMetric(
@@ -45,6 +46,7 @@ OTHER = "other"
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
+tls_refused = TLS_REFUSED.labels()
 accepted_rows = ROWS.labels("accepted")
 duplicate_rows = ROWS.labels("duplicate")
 rejected_rows = ROWS.labels("rejected")

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from wepeople_chassis.logging import get_logger
 from wepeople_gateway.connection import Connection
+from wepeople_gateway.metrics import tls_refused
 from wepeople_gateway.room import Room
 
 log = get_logger(__name__)
@@ -103,7 +104,8 @@ class TlsSite(web.TCPSite):
             )
         except OSError as error:
             # Among them ssl.SSLError, of clients that speak plain HTTP, and TimeoutError.
-            log.info("tls_refused", error=str(error) or repr(error))
+            tls_refused.count += 1
+            log.debug("tls_refused", error=str(error) or repr(error))
         finally:
             self._turned_away -= not has_place
             if connection.transport is None:

@@ -40,14 +40,15 @@ async def deployment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[
 async def system(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningSystem]:
     """The deployment in the place of the processes that other tests have under this name."""
     with open_state_dir(tmp_path_factory.mktemp("outside")) as state:
+        operator = json.loads(deployment.from_outside(deployment.secret("operator/operator.json")))
         demo = await make_demo(
             state,
             gateway_url=deployment.gateway_urls[0],
             nats=nats_as("operator", deployment.nats_url),
             admin_dsn=deployment.admin_dsn,
+            projector_dsn=operator["projector_dsn"],
             reader_password="of-a-test",
         )
-        operator = json.loads(deployment.from_outside(deployment.secret("operator/operator.json")))
         state.write("operator.json", operator)
         async with client(demo.gateway_url, demo.api_key) as caller:
             assert (await caller.ping()).status == 200

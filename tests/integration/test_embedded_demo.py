@@ -19,6 +19,7 @@ async def demo_in(state_dir: Path, system: RunningSystem) -> Demo:
             gateway_url=system.gateway_url,
             nats=nats_as("operator", system.nats_url),
             admin_dsn=system.admin_dsn,
+            projector_dsn=system.projector_dsn,
             reader_password=str(conninfo_to_dict(system.demo.postgres_dsn)["password"]),
         )
 

@@ -84,7 +84,7 @@ async def walk(fresh: Fresh) -> AsyncIterator[Walk]:
 async def reader(walk: Walk) -> AsyncIterator[AsyncConnection[Any]]:
     """A login of our org."""
     role = f"test_reader_{secrets.token_hex(4)}"
-    await create_reader(walk.fresh.admin_dsn, role, "secret", OURS)
+    await create_reader(walk.fresh.admin_dsn, walk.fresh.dsn("projector"), role, "secret", OURS)
     async with await AsyncConnection.connect(login_dsn(walk.fresh.admin_dsn, role, "secret")) as connection:
         yield connection
         await connection.close()

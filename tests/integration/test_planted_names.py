@@ -1,5 +1,6 @@
 """Who may create schemas and functions gets nobody else to run them."""
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from wepeople_provision.database import database_at
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.migrations import SchemaFile, installed_files
 from wepeople_provision.provision import provision_database
+from wepeople_provision.readers import create_reader
 
 CREATE_SCHEMA = "CREATE SCHEMA {0}; GRANT USAGE ON SCHEMA {0} TO PUBLIC"
 # Postgres' own take text and bigint: for an integer, one that takes it would be the better match.
@@ -137,6 +139,17 @@ async def test_what_an_owner_put_behind_its_tables_runs_as_that_owner_in_a_migra
     done = await provision_database(fresh.admin_dsn, fresh.passwords, [*installed_files(), NEXT])
     assert "schema auth: 900_next.sql applied" in done
     assert await ran_as(fresh) == {"wepeople_auth"}
+
+
+async def test_what_an_owner_put_behind_the_table_of_readers_runs_as_that_owner(fresh: Fresh) -> None:
+    role = f"test_reader_{secrets.token_hex(4)}"
+    async with await AsyncConnection.connect(fresh.dsn("projector"), autocommit=True) as projector:
+        await projector.execute(TELL_AS_WHOM)
+        await projector.execute(
+            "CREATE TRIGGER tell BEFORE INSERT ON live.reader_orgs FOR EACH ROW EXECUTE FUNCTION planted.tell()"
+        )
+    await create_reader(fresh.admin_dsn, fresh.dsn("projector"), role, "secret", "org_1")
+    assert await ran_as(fresh) == {"wepeople_projector"}
 
 
 async def test_a_service_records_no_file_of_another(fresh: Fresh) -> None:

@@ -155,7 +155,7 @@ async def test_what_readers_and_operators_may_see_beside_the_tables(
             "INSERT INTO things_v1.identifiers VALUES (%s, 'email', %s, 'alex', 'wrk_1')", [org_id, org_id]
         )
     role = f"test_reader_{secrets.token_hex(4)}"
-    await create_reader(fresh.admin_dsn, role, "secret", "org_1")
+    await create_reader(fresh.admin_dsn, fresh.dsn("projector"), role, "secret", "org_1")
     reader, operator = login_dsn(fresh.admin_dsn, role, "secret"), fresh.dsn("operator")
     assert await query(reader, "SELECT org_id FROM things_v1.identifiers") == [{"org_id": "org_1"}]
     assert len(await query(operator, "SELECT org_id, name, founded_at FROM things_v1.orgs")) == 2

@@ -126,7 +126,7 @@ async def test_a_reader_sees_its_orgs_rows_alone_in_tables_and_views(
 ) -> None:
     await promote(analyst, 1)
     role = f"test_reader_{secrets.token_hex(4)}"
-    await create_reader(fresh.admin_dsn, role, "secret", "org_2")
+    await create_reader(fresh.admin_dsn, fresh.dsn("projector"), role, "secret", "org_2")
     reader = login_dsn(fresh.admin_dsn, role, "secret")
     for view in ("things.thing", "things.names", "things_v1.thing"):
         assert await query(reader, f"SELECT org_id FROM {view}") == [{"org_id": "org_2"}]

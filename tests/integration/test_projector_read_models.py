@@ -173,8 +173,8 @@ async def test_a_reader_sees_its_own_org_and_cannot_let_itself_see_another(
         await projecting.stored_and_applied(founded(one), replace(envelope(one, rows), rejected=rejected))
         row = snapshot(METRICS, "2026-04-19T11:30:00Z", email="m@x.com")
         await projecting.stored_and_applied(envelope(one, [row], kind="snapshot"))
-    await create_reader(fresh.admin_dsn, f"reader_{org.lower()}", "secret", org)
-    await create_reader(fresh.admin_dsn, f"reader_{other.lower()}", "secret", other)
+    await create_reader(fresh.admin_dsn, fresh.dsn("projector"), f"reader_{org.lower()}", "secret", org)
+    await create_reader(fresh.admin_dsn, fresh.dsn("projector"), f"reader_{other.lower()}", "secret", other)
     reader = login_dsn(fresh.admin_dsn, f"reader_{org.lower()}", "secret")
 
     tables = ("workers", "timeline", "latest_snapshots", "identity_conflicts", "identifiers", "requests", "rejects")

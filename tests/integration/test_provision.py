@@ -131,7 +131,7 @@ async def test_a_setting_that_cannot_change_is_named_and_the_stream_stays(nats: 
 async def reader_dsn(fresh: Fresh) -> AsyncIterator[str]:
     """A reader of org_1."""
     role = f"test_reader_{secrets.token_hex(4)}"
-    await create_reader(fresh.admin_dsn, role, "secret", "org_1")
+    await create_reader(fresh.admin_dsn, fresh.dsn("projector"), role, "secret", "org_1")
     yield login_dsn(fresh.admin_dsn, role, "secret")
     async with await AsyncConnection.connect(fresh.admin_dsn) as connection:
         await connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))

@@ -35,7 +35,7 @@ async def test_it_sees_its_own_org_alone(system: RunningSystem, view: str) -> No
     await rows_of_request(system.demo.postgres_dsn, sent.json()["requestId"], 1)
     other_org = await send_as_another_org(system)
     role = f"test_reader_{secrets.token_hex(4)}"
-    await create_reader(system.admin_dsn, role, "secret", other_org)
+    await create_reader(system.admin_dsn, system.projector_dsn, role, "secret", other_org)
 
     statement = f"SELECT DISTINCT org_id FROM {view}"
     assert await query(login_dsn(system.admin_dsn, role, "secret"), statement) == [{"org_id": other_org}]

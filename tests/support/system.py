@@ -1,6 +1,7 @@
 """A whole running system on the tests' servers: every service as a process, and the demo org."""
 
 import asyncio
+import json
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,6 +30,10 @@ class RunningSystem:
     @property
     def gateway_url(self) -> str:
         return self.demo.gateway_url
+
+    @property
+    def projector_dsn(self) -> str:
+        return str(json.loads((self.state_dir / "operator.json").read_text())["projector_dsn"])
 
     @property
     def api_key(self) -> str:
@@ -60,6 +65,7 @@ async def running_system(template: Template, directory: Path) -> AsyncIterator[R
                     gateway_url=f"http://{HOST}:{port}",
                     nats=nats_as("operator", fresh.nats_url),
                     admin_dsn=fresh.admin_dsn,
+                    projector_dsn=fresh.dsn("projector"),
                     reader_password=secrets.token_urlsafe(12),
                 )
                 await ping(demo, state)

@@ -39,7 +39,7 @@ class Demo(BaseModel):
 
 
 async def make_demo(
-    state: StateDir, *, gateway_url: str, nats: NatsAddress, admin_dsn: str, reader_password: str
+    state: StateDir, *, gateway_url: str, nats: NatsAddress, admin_dsn: str, projector_dsn: str, reader_password: str
 ) -> Demo:
     """Find or create the demo org, app, key and reader, and write `demo.json`; `nats` is an operator's.
 
@@ -50,7 +50,7 @@ async def make_demo(
         app, api_key = await found_demo(connection, state.read(DEMO_FILE).get("apiKey", ""))
     finally:
         await connection.close()
-    await create_reader(admin_dsn, DEMO_READER, reader_password, app.org_id)
+    await create_reader(admin_dsn, projector_dsn, DEMO_READER, reader_password, app.org_id)
     demo = Demo(
         gateway_url=gateway_url,
         api_key=api_key,

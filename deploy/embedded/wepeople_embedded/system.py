@@ -65,6 +65,11 @@ class System:
         return self.postgres.dsn()
 
     @property
+    def projector_dsn(self) -> str:
+        """The projector's login."""
+        return self._dsn(PROJECTOR_ROLE)
+
+    @property
     def operator_dsn(self) -> str:
         """The address by which operators read every org's read models."""
         return self._dsn(OPERATOR_ROLE)
@@ -91,7 +96,7 @@ class System:
                 "nats_seed": self._seeds["operator"],
                 "postgres_dsn": self.operator_dsn,
                 "analyst_dsn": self._dsn(ANALYST_ROLE),
-                "projector_dsn": self._dsn(PROJECTOR_ROLE),
+                "projector_dsn": self.projector_dsn,
             },
         )
         self._write_provisioner(passwords)

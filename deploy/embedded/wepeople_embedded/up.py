@@ -64,6 +64,7 @@ async def _demo(state: StateDir, system: System) -> Demo:
         gateway_url=system.gateway_url,
         nats=system.nats_address("operator"),
         admin_dsn=system.admin_dsn,
+        projector_dsn=system.projector_dsn,
         reader_password=system.passwords[DEMO_READER],
     )
     await ping(demo, state)

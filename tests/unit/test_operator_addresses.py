@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from wepeople_chassis.operator import load_operator
+from wepeople_chassis.operator import Operator, load_operator
+from wepeople_projections.commands.session import owner_dsn
 
 NAMES = ("NATS_URL", "POSTGRES_DSN", "ANALYST_DSN", "PROJECTOR_DSN", "NATS_SEED")
 
@@ -37,6 +38,17 @@ def test_not_every_operator_owns_projections(state_dir: Path, monkeypatch: pytes
     operator = load_operator()
     assert (operator.nats_url, operator.postgres_dsn) == tuple(f"postgresql://{name}" for name in NAMES[:2])
     assert (operator.analyst_dsn, operator.projector_dsn) == (None, None)
+
+
+@pytest.mark.parametrize(("projection", "variable"), [("live", "PROJECTOR"), ("of_an_analyst", "ANALYST")])
+def test_who_only_looks_is_told_which_address_a_deciding_command_misses(
+    projection: str, variable: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looking = Operator(nats_url="nats://a", postgres_dsn="postgresql://a")
+    with pytest.raises(typer.Exit) as ended:
+        owner_dsn(looking, projection)
+    assert ended.value.exit_code == 2
+    assert f"WEPEOPLE_{variable}_DSN" in capsys.readouterr().err
 
 
 def test_where_nothing_is_found_the_command_ends_and_says_what_to_do(

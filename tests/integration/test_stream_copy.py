@@ -105,11 +105,20 @@ async def test_a_directory_that_is_not_empty_gets_no_copy_and_one_without_a_copy
     await connection.close()
 
 
-CHECKPOINTS = """
+COUNTED = """
 INSERT INTO quota.checkpoint (stream, identity, sequence, message_id, stored_at_ns)
 VALUES ('INGEST', 'old', 9, 'm9', 0);
 INSERT INTO quota.usage (org_id, period, connection, units) VALUES ('org_1', '2026-04', 'custom:ci', 7);
-CREATE SCHEMA fits_v2; CREATE SCHEMA other_v1; CREATE SCHEMA ahead_v1; CREATE SCHEMA idle_v1;
+"""
+SCHEMAS = "CREATE SCHEMA fits_v2; CREATE SCHEMA other_v1; CREATE SCHEMA ahead_v1; CREATE SCHEMA idle_v1"
+TELL_AS_WHOM = """
+CREATE TABLE fits_v2.ran_as (role name);
+CREATE FUNCTION fits_v2.tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO fits_v2.ran_as VALUES (current_user);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER tell BEFORE UPDATE ON fits_v2.checkpoint FOR EACH ROW EXECUTE FUNCTION fits_v2.tell()
 """
 TABLE = (
     "CREATE TABLE {schema}.checkpoint (partition int, stream_identity text, sequence bigint, message_sequence bigint, "
@@ -122,8 +131,12 @@ async def test_readers_go_on_in_a_stream_that_holds_what_they_applied_and_nowher
     connection = await connect(nats_as("provision", fresh.nats_url), "tests")
     await publish(await connect(NatsAddress(fresh.nats_url), "tests"), 1, 10)
     created = (await stream_state(connection)).created
-    async with await AsyncConnection.connect(fresh.admin_dsn, autocommit=True) as admin:
-        await admin.execute(CHECKPOINTS.encode())
+    async with (
+        await AsyncConnection.connect(fresh.admin_dsn, autocommit=True) as admin,
+        await AsyncConnection.connect(fresh.dsn("analyst"), autocommit=True) as analyst,
+    ):
+        await admin.execute(COUNTED)
+        await analyst.execute(SCHEMAS)
         for schema, sequence, message_sequence, message_id in (
             ("fits_v2", 10, 8, "m8"),
             ("other_v1", 10, 8, "m7"),
@@ -133,15 +146,23 @@ async def test_readers_go_on_in_a_stream_that_holds_what_they_applied_and_nowher
             text = TABLE.format(
                 schema=schema, sequence=sequence, message_sequence=message_sequence, message_id=message_id
             )
-            await admin.execute(text.encode())
+            await analyst.execute(text.encode())
 
-        done = await adopt(connection, admin)
+        await admin.execute("CREATE SCHEMA somebodys_v1")
+        text = TABLE.format(schema="somebodys_v1", sequence=3, message_sequence=0, message_id="")
+        await admin.execute(text.encode())
+        await analyst.execute(TELL_AS_WHOM)
+        done = await adopt(connection, fresh.admin_dsn, fresh.passwords)
+        assert await (await admin.execute("SELECT DISTINCT role FROM fits_v2.ran_as")).fetchall() == [
+            ("wepeople_analyst",)
+        ]
         assert done == [
             "quota: counts on",
             "ahead_v1: holds what this stream does not; build it anew: wepeople projection rebuild ahead",
             "fits_v2: goes on",
             "idle_v1: goes on",
             "other_v1: holds what this stream does not; build it anew: wepeople projection rebuild other",
+            f"somebodys_v1: is {admin.info.user}'s, whose password is not among the roles'; it is left as it is",
         ]
         for schema, identity in (("fits_v2", created), ("other_v1", "old"), ("ahead_v1", "old"), ("idle_v1", created)):
             found = await admin.execute(f"SELECT stream_identity FROM {schema}.checkpoint")
@@ -150,7 +171,9 @@ async def test_readers_go_on_in_a_stream_that_holds_what_they_applied_and_nowher
         assert await found.fetchone() == (created, 7)
 
         await admin.execute("UPDATE quota.checkpoint SET message_id = 'another'")
-        assert (await adopt(connection, admin))[0].startswith("quota: this stream is not the one")
+        assert (await adopt(connection, fresh.admin_dsn, fresh.passwords))[0].startswith(
+            "quota: this stream is not the one"
+        )
         found = await admin.execute(
             "SELECT (SELECT count(*) FROM quota.checkpoint) + (SELECT count(*) FROM quota.usage)"
         )

@@ -6,21 +6,23 @@ it holds what was applied is to be seen: at each checkpoint's place there must b
 
 import base64
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nats.aio.client import Client
 from psycopg import AsyncConnection, sql
+from psycopg.conninfo import make_conninfo
 
 from wepeople_contracts.envelope import MSG_ID_HEADER
 from wepeople_contracts.subjects import STREAM
+from wepeople_provision.database import database_at
 from wepeople_provision.errors import ProvisionError
 
 QUOTA = "quota"
 _API_SECONDS = 10.0
 _PROJECTIONS = """
-SELECT n.nspname FROM pg_class c
+SELECT n.nspname, pg_get_userbyid(c.relowner) FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'stream_identity'
 WHERE c.relname = 'checkpoint' AND c.relkind = 'r'
@@ -37,17 +39,25 @@ class Applied:
     message_id: str
 
 
-async def adopt(connection: Client, database: AsyncConnection) -> list[str]:
+async def adopt(connection: Client, admin_dsn: str, passwords: Mapping[str, str]) -> list[str]:
     """Give every checkpoint that fits the present stream its identity; what was done, and what is left to do, in words.
 
-    Quota begins to count anew when its checkpoint does not fit, which takes as long as reading the stream.
+    Quota begins to count anew when its checkpoint does not fit, which takes as long as reading the stream. Each table
+    is written by its owner's login: what an owner put behind its table, a superuser would run as one.
     """
     info = await _api(connection, "INFO", {})
     created, last = info["created"], info["state"]["last_seq"]
-    done = [await _adopt_quota(connection, database, created, last)]
-    found = await database.execute(_PROJECTIONS)
-    for (schema,) in await found.fetchall():
-        done.append(await _adopt_projection(connection, database, schema, created, last))
+    async with database_at(admin_dsn) as database:
+        projections = await (await database.execute(_PROJECTIONS)).fetchall()
+    logins = {role: make_conninfo(admin_dsn, user=role, password=password) for role, password in passwords.items()}
+    async with database_at(logins["wepeople_quota"]) as own:
+        done = [await _adopt_quota(connection, own, created, last)]
+    for schema, owner in projections:
+        if owner not in logins:
+            done.append(f"{schema}: is {owner}'s, whose password is not among the roles'; it is left as it is")
+            continue
+        async with database_at(logins[owner]) as own:
+            done.append(await _adopt_projection(connection, own, schema, created, last))
     return done
 
 
@@ -56,9 +66,8 @@ async def _adopt_quota(connection: Client, database: AsyncConnection, created: s
     if await _fits(connection, [Applied(*line) for line in await found.fetchall()], last):
         await database.execute("UPDATE quota.checkpoint SET identity = %s", [created])
         return f"{QUOTA}: counts on"
-    async with database.transaction():
-        for table in ("checkpoint", "usage", "charged_ids"):
-            await database.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(QUOTA, table)))
+    # Row policies let quota delete no usage; all of it at once its owner may.
+    await database.execute("TRUNCATE quota.checkpoint, quota.usage, quota.charged_ids")
     return f"{QUOTA}: this stream is not the one that it has counted; it counts again from the beginning"
 
 

@@ -10,10 +10,9 @@ import typer
 from wepeople_chassis.logging import configure_logging
 from wepeople_chassis.operator import fail
 from wepeople_chassis.settings import ServiceSettings, load_settings
-from wepeople_provision.database import database_at
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.provision import nats_at
-from wepeople_provision.settings import ProvisionSettings
+from wepeople_provision.settings import ProvisionSettings, read_passwords
 from wepeople_provision.stream_adopt import adopt as adopt_stream
 from wepeople_provision.stream_copy import backup as backup_stream
 from wepeople_provision.stream_copy import restore as restore_stream
@@ -57,8 +56,9 @@ def adopt() -> None:
 
     async def work() -> str:
         settings = load_settings(ProvisionSettings)
-        async with database_at(settings.admin_dsn.get_secret_value()) as database, nats_at(settings.nats) as nats:
-            return "\n".join(await adopt_stream(nats, database))
+        passwords = read_passwords(settings.role_passwords_file)
+        async with nats_at(settings.nats) as nats:
+            return "\n".join(await adopt_stream(nats, settings.admin_dsn.get_secret_value(), passwords))
 
     _run(work())
 

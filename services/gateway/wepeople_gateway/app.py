@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from aiohttp import web
 from nats.aio.client import Client
 
-from wepeople_chassis.broker import close, connect, serve_ready, wait_for_stop_signal
+from wepeople_chassis.broker import NatsAddress, close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.ops import Ops, nats_answers, start_ops, stream_answers
 from wepeople_gateway.budgets import Budgets
@@ -29,6 +31,8 @@ from wepeople_gateway.tls import TlsSite
 
 log = get_logger(__name__)
 
+Heard = Callable[[], Awaitable[None]]
+
 _YOUNG_OBJECTS = 10_000
 """Made before the collector looks for cycles; a request of 500 rows makes some 2,000, and nearly no cycle."""
 
@@ -49,9 +53,8 @@ async def serve(settings: GatewaySettings) -> None:
     async def on_reconnect() -> None:
         await principals.forget_all()
 
-    asking = await connect(settings.nats, "gateway-rpc", pending_size=0, closed_cb=on_closed, on_reconnect=on_reconnect)
-    publishing = await connect(settings.nats, "gateway-publish", pending_size=0, closed_cb=on_closed)
-    principals = Principals(asking)
+    authenticating, asking, publishing = await _connect(settings.nats, on_closed, on_reconnect)
+    principals = Principals(authenticating)
     await principals.listen()
     positions = Positions()
     await positions.listen(asking)
@@ -90,8 +93,18 @@ async def serve(settings: GatewaySettings) -> None:
     if lost.done():
         raise SystemExit("A connection to NATS was closed for good; see the log above. Start the gateway again.")
     lost.cancel()
-    await close(asking)
-    await close(publishing)
+    for connection in (authenticating, asking, publishing):
+        await close(connection)
+
+
+async def _connect(nats: NatsAddress, on_closed: Heard, on_reconnect: Heard) -> tuple[Client, Client, Client]:
+    """To ask auth, to ask others, and to store.
+
+    Whoever is asked may publish into our inboxes, and is shown the random name that those of one connection have; so
+    nobody but auth can say who somebody is, and none of the services that something is stored.
+    """
+    one = partial(connect, nats, pending_size=0, closed_cb=on_closed)
+    return await one("gateway-auth", on_reconnect=on_reconnect), await one("gateway-rpc"), await one("gateway-publish")
 
 
 def _make_site(runner: GatewayRunner, settings: GatewaySettings, room: Room) -> web.TCPSite:

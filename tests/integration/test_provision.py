@@ -7,13 +7,14 @@ import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 from nats.aio.client import Client
 from nats.js.api import StreamConfig
-from psycopg import AsyncConnection, sql
+from psycopg import AsyncConnection, OperationalError, sql
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
 from tests.support.fresh import Fresh
@@ -148,6 +149,17 @@ async def test_a_reader_can_write_nothing_and_sees_no_service_schema(reader_dsn:
     ):
         with pytest.raises((InsufficientPrivilege, ReadOnlySqlTransaction)):
             await one(reader_dsn, query)
+
+
+async def test_a_reader_stops_nobody_by_locks_or_connections(reader_dsn: str) -> None:
+    for query in ("SELECT pg_advisory_lock(1)", "SELECT pg_try_advisory_xact_lock_shared(1, 2)"):
+        with pytest.raises(InsufficientPrivilege):
+            await one(reader_dsn, query)
+    async with AsyncExitStack() as opened:
+        for _ in range(5):
+            await opened.enter_async_context(await AsyncConnection.connect(reader_dsn))
+        with pytest.raises(OperationalError, match="too many connections for role"):
+            await AsyncConnection.connect(reader_dsn)
 
 
 def test_the_command_says_what_it_did(fresh: Fresh, tmp_path: Path) -> None:

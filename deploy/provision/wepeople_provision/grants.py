@@ -11,6 +11,14 @@ from wepeople_provision.roles import ANALYST_ROLE, OPERATOR_ROLE, READER_ROLE, S
 EVERYBODY = "PUBLIC"
 LARGE_OBJECT_FUNCTIONS = ("lo_creat(integer)", "lo_create(oid)", "lo_from_bytea(oid, bytea)")
 """By these, everybody who can log in may write to the disk unless it is taken from PUBLIC."""
+ADVISORY_LOCK_FUNCTIONS = tuple(
+    f"pg_{attempt}advisory_{kind}{mode}({arguments})"
+    for attempt in ("", "try_")
+    for kind in ("lock", "xact_lock")
+    for mode in ("", "_shared")
+    for arguments in ("bigint", "integer, integer")
+)
+"""By these, everybody who can log in may stop provisioners and projectors; those who build need them."""
 
 BUILDERS = (*SERVICE_ROLES, ANALYST_ROLE)
 WANTED: Mapping[str, frozenset[str]] = dict.fromkeys(BUILDERS, frozenset({"CONNECT", "CREATE", "TEMPORARY"})) | (
@@ -61,7 +69,7 @@ async def plan_grants(connection: AsyncConnection) -> list[Change]:
     """What `grant_on_database` would change; nothing is."""
     found = await connection.execute(_ON_THE_DATABASE)
     existing = {role: frozenset(privileges) for role, privileges in await found.fetchall()}
-    found = await connection.execute(_LEFT_TO_EVERYBODY, [list(LARGE_OBJECT_FUNCTIONS)])
+    found = await connection.execute(_LEFT_TO_EVERYBODY, [[*LARGE_OBJECT_FUNCTIONS, *ADVISORY_LOCK_FUNCTIONS]])
     left = [what for (what,) in await found.fetchall()]
     return missing_grants(connection.info.dbname, existing, left)
 
@@ -92,8 +100,11 @@ async def grant_on_database(connection: AsyncConnection) -> None:
         sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, _identifiers([OPERATOR_ROLE, READER_ROLE]))
     )
     await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
-    for function in LARGE_OBJECT_FUNCTIONS:
-        await connection.execute(sql.SQL("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC").format(sql.SQL(function)))
+    everything = sql.SQL(", ").join(map(sql.SQL, [*LARGE_OBJECT_FUNCTIONS, *ADVISORY_LOCK_FUNCTIONS]))
+    locks = sql.SQL(", ").join(map(sql.SQL, ADVISORY_LOCK_FUNCTIONS))
+    async with connection.transaction():
+        await connection.execute(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(locks, _identifiers(BUILDERS)))
+        await connection.execute(sql.SQL("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC").format(everything))
 
 
 def _identifiers(names: Sequence[str]) -> sql.Composed:

@@ -20,6 +20,8 @@ from wepeople_projections.postgres.write import will_pass
 log = get_logger(__name__)
 
 RETRY_SECONDS = 0.5
+LOCK_SECONDS = 2
+"""Whoever wants a table for which this waits, waits behind it: so it gives up, lets them pass, and tries again."""
 _ONE_AT_A_TIME = 0x6C697665  # "live"
 
 
@@ -30,13 +32,15 @@ async def found(pool: Pool, live: Loaded) -> None:
     while True:
         try:
             async with pool.connection() as connection:
+                await connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_SECONDS}s"])
                 await connection.execute("SELECT pg_advisory_xact_lock(%s::bigint)", [_ONE_AT_A_TIME])
                 await _found(connection, live)
                 return
         except psycopg.Error as error:
             if not will_pass(error):
                 raise
-            log.warning("database_away", error=str(error))
+            away = not isinstance(error, psycopg.errors.LockNotAvailable)
+            log.warning("database_away" if away else "waits_for_a_lock", error=str(error))
         await asyncio.sleep(RETRY_SECONDS)
 
 

@@ -77,8 +77,11 @@ def database_answers(pool: Pool) -> Callable[[], Awaitable[str | None]]:
 async def act_for_org(connection: AsyncConnection[Any], org_id: str) -> None:
     """Let the transaction see and change the rows of one org, and no other's: row policies read this setting.
 
-    It ends with the transaction. A role whose policies ask for an org sees nothing before.
+    It ends with the transaction. A role whose policies ask for an org sees nothing before. `ValueError` for no org: to
+    the policies of others, who fold, that is all of them.
     """
+    if not org_id:
+        raise ValueError("a transaction acts for one org, not for none")
     await connection.execute("SELECT set_config('wepeople.org_id', %s, true)", [org_id])
 
 

@@ -134,6 +134,7 @@ async def test_what_breaks_a_rule_is_refused_with_what_to_do_and_leaves_nothing(
             "deploy.shipped",
         ),
         ("list_apps", ListApps(org_id="org_none"), AppList, "not_found", "org list"),
+        ("list_apps", ListApps(org_id=""), AppList, "not_found", "org list"),
         ("allow_event_types", AllowEventTypes(app_id="app_none", event_types=["a"]), App, "not_found", "app list"),
         ("allow_event_types", AllowEventTypes(app_id=app.app_id, event_types=["É"]), App, "invalid", "a-z"),
         ("import_workers", ImportWorkers(org_id="org_none", workers=twice[:1]), Imported, "not_found", "org list"),

@@ -4,7 +4,7 @@ A command that tells the stream something first makes sure that JetStream is the
 nothing happened; it answers once its fact is stored, so that no event of an app can precede the app.
 """
 
-from wepeople_auth.database import act_for_org_of_app, transaction
+from wepeople_auth.database import Connection, act_for_org_of_app, transaction
 from wepeople_auth.directory.facts import app_created, org_founded, outbox_fact, workers_imported
 from wepeople_auth.directory.outbox import Outbox
 from wepeople_auth.directory.store import DirectoryStore
@@ -62,7 +62,7 @@ class DirectoryCommands:
     async def change_plan(self, command: ChangePlan) -> Org:
         """Move an org to another plan, which gateways know of within 60 seconds; what the month has used stays used."""
         async with transaction(self._pool) as connection:
-            await act_for_org(connection, command.org_id)
+            await _act_for(connection, command.org_id)
             store = DirectoryStore(connection)
             org = await store.set_plan(command.org_id, await _known_plan(store, command.plan))
         if org is None:
@@ -76,7 +76,7 @@ class DirectoryCommands:
         created = app_created(command.org_id, command.slug)
         fact = outbox_fact(created)
         async with transaction(self._pool) as connection:
-            await act_for_org(connection, command.org_id)
+            await _act_for(connection, command.org_id)
             store = DirectoryStore(connection)
             if not await store.org_exists(command.org_id):
                 raise _unknown_org(command.org_id)
@@ -94,7 +94,7 @@ class DirectoryCommands:
     async def list_apps(self, question: ListApps) -> AppList:
         """An org's apps; `not_found` for an unknown org."""
         async with transaction(self._pool) as connection:
-            await act_for_org(connection, question.org_id)
+            await _act_for(connection, question.org_id)
             store = DirectoryStore(connection)
             if not await store.org_exists(question.org_id):
                 raise _unknown_org(question.org_id)
@@ -120,7 +120,7 @@ class DirectoryCommands:
         await self._outbox.require_stream()
         fact = outbox_fact(imported)
         async with transaction(self._pool) as connection:
-            await act_for_org(connection, command.org_id)
+            await _act_for(connection, command.org_id)
             if not await DirectoryStore(connection).org_exists(command.org_id):
                 raise _unknown_org(command.org_id)
             await self._outbox.write(connection, fact)
@@ -133,6 +133,13 @@ async def _known_plan(store: DirectoryStore, name: str) -> Plan:
     if plan is None:
         raise not_found(f"There is no plan {name!r}. Plans: {', '.join(await store.plan_names())}.")
     return plan
+
+
+async def _act_for(connection: Connection, org_id: str) -> None:
+    """As `act_for_org`; `not_found` where no org was named."""
+    if not org_id:
+        raise _unknown_org(org_id)
+    await act_for_org(connection, org_id)
 
 
 def _unknown_org(org_id: str) -> Refused:

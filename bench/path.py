@@ -15,6 +15,7 @@ from bench.load import LoadResult, LoadSpec, run_load
 from bench.plan import Plan
 from bench.statistic import percentile
 from wepeople_chassis.stream import stream_state
+from wepeople_chassis.tasks import end
 from wepeople_contracts.subjects import partition_of
 
 SUBJECT = "whole path"
@@ -130,7 +131,7 @@ async def _measure_lag(ground: Ground, watcher: Watcher, events_per_second: floa
         await watcher.wait_for_all()
         await asyncio.sleep(10 * POLL_SECONDS)  # the watcher's own look at the end
     finally:
-        watching.cancel()
+        await end([watching])
     found = lags(result.accepted, await watcher.sequences(), watcher.observations)
     gaps = [b.at - a.at for a, b in pairwise(watcher.observations)]
     at_rate = f"at {events_per_second:,.0f} events/s"

@@ -18,10 +18,10 @@ from wepeople_chassis.logging import configure_logging
 from wepeople_chassis.postgres import make_pool
 from wepeople_projections import Event, Projection, Request, Row, on_event, on_request, table
 from wepeople_projections.commands.session import YOUNG_OBJECTS
-from wepeople_projections.position import Position
+from wepeople_projections.definition.projection import define
+from wepeople_projections.folding.position import Position
 from wepeople_projections.postgres.about import About
 from wepeople_projections.postgres.ddl import create_schema, tables_sha256
-from wepeople_projections.projection import define
 from wepeople_projections.running.engine import Engine
 from wepeople_projections.running.options import RunOptions
 from wepeople_projector.models.live import Live

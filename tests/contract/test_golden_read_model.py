@@ -25,8 +25,8 @@ from wepeople_projections import (
     on_snapshot,
     table,
 )
+from wepeople_projections.definition.projection import define
 from wepeople_projections.kit.build import Build, plans
-from wepeople_projections.projection import define
 
 _SECOND_NS = 1_000_000_000
 _MICROSECOND_NS = 1000

@@ -16,7 +16,7 @@ from tests.support.engines import ground_of
 from tests.support.fresh import Fresh
 from tests.support.org_tables import Relation, faults, fill, relations
 from wepeople_chassis.postgres import act_for_org, make_pool
-from wepeople_projections.load import built_in_sources, load_source
+from wepeople_projections.commands.load import built_in_sources, load_source
 from wepeople_projections.postgres.views import serve
 from wepeople_projector.founding import found
 from wepeople_provision.dsn import login_dsn

@@ -12,8 +12,8 @@ from psycopg.conninfo import conninfo_to_dict
 from tests.support.fresh import Fresh
 from wepeople_chassis.operator import Operator
 from wepeople_chassis.postgres import make_pool
+from wepeople_projections.commands.load import built_in_sources, load_source
 from wepeople_projections.commands.session import connection
-from wepeople_projections.load import built_in_sources, load_source
 from wepeople_projections.running.ownership import session_connection
 from wepeople_projector import reading
 from wepeople_projector.founding import found

@@ -15,8 +15,8 @@ from tests.support.fresh import Fresh
 from tests.support.random_history import random_history
 from tests.support.tally import POISON, UNFIT, OrderedTally, Tally
 from wepeople_chassis.stream import stream_state
+from wepeople_projections.definition.projection import Definition
 from wepeople_projections.postgres.digest import digests, first_difference, keys_of
-from wepeople_projections.projection import Definition
 
 ONE_MESSAGE = 1
 DRAWN = 0

@@ -12,10 +12,10 @@ from psycopg.types.json import Jsonb as PsycopgJsonb
 
 from tests.support.fresh import Fresh
 from wepeople_projections import Instant, Json, Jsonb, Projection, RawText, Row, SmallInt, on_event, table
+from wepeople_projections.definition.projection import define
 from wepeople_projections.postgres.about import About
 from wepeople_projections.postgres.ddl import create_schema
 from wepeople_projections.postgres.digest import digests, first_difference, keys_of
-from wepeople_projections.projection import define
 
 ORG, OTHER = "org_1", "org_2"
 

@@ -18,7 +18,7 @@ from wepeople_chassis.tasks import end
 from wepeople_contracts.envelope import Envelope
 from wepeople_contracts.projection import Projected
 from wepeople_contracts.subjects import PARTITIONS, partition_of, projected_subject
-from wepeople_projections.selection import Selection
+from wepeople_projections.definition.selection import Selection
 
 ORG = "org_a"
 OTHER = next(f"org_{n}" for n in range(100) if partition_of(f"org_{n}") != partition_of(ORG))

@@ -11,9 +11,9 @@ from tests.support.poisoned import ORG, events, parked, reasons, request
 from tests.support.stored import founded
 from tests.support.tally import POISON, Tally
 from wepeople_projections import Event, Operation, on_event, sql
-from wepeople_projections.changes import Changes
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.definition.projection import Definition, define
 from wepeople_projections.postgres.write import refused, write_changes
-from wepeople_projections.projection import Definition, define
 
 ENDS_THE_TRANSACTION = (
     "COMMIT",

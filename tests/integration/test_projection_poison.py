@@ -14,7 +14,7 @@ from wepeople_contracts.envelope import AcceptedRow
 from wepeople_contracts.ids import client_event_id
 from wepeople_contracts.subjects import PARTITIONS, ingest_subject, partition_of
 from wepeople_projections import Event, Operation, insert, on_event
-from wepeople_projections.projection import define
+from wepeople_projections.definition.projection import define
 from wepeople_projections.running.poison import PoisonFound
 
 

@@ -19,16 +19,16 @@ from tests.support.fresh import Fresh
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.directory import OrgFounded
 from wepeople_projections import OperationError, add, insert, sql, upsert
-from wepeople_projections.changes import Changes
-from wepeople_projections.columns import Column, Kind
-from wepeople_projections.identity import Identifier
-from wepeople_projections.operations import Operation
-from wepeople_projections.parked import WHOLE_MESSAGE, Parked
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.batch.tables import MemoryTables
+from wepeople_projections.definition.columns import Column, Kind
+from wepeople_projections.definition.operations import Operation
+from wepeople_projections.definition.table import Row, TableSpec, spec_of
+from wepeople_projections.folding.identity import Identifier
+from wepeople_projections.folding.parked import WHOLE_MESSAGE, Parked
 from wepeople_projections.postgres.about import About
 from wepeople_projections.postgres.ddl import create_schema
 from wepeople_projections.postgres.write import refused, will_pass, write_changes
-from wepeople_projections.table import Row, TableSpec, spec_of
-from wepeople_projections.tables import MemoryTables
 
 SCHEMA = "every_v1"
 ABOUT = About(name="every", version=1, source="every.py:Every", code_sha256="c", tables_sha256="t")

@@ -11,9 +11,10 @@ from tests.support.fresh import Fresh
 from tests.support.poisoned import ORG, decide, mended, request
 from tests.support.stored import founded
 from tests.support.tally import POISON, Tally
-from wepeople_projections import building, proving
-from wepeople_projections.building import Workplace
-from wepeople_projections.projection import Definition
+from wepeople_projections.definition.projection import Definition
+from wepeople_projections.replay import building
+from wepeople_projections.replay.building import Workplace
+from wepeople_projections.versions import proving
 
 SCHEMA = "tally_v1"
 

@@ -14,11 +14,12 @@ from tests.support.poisoned import ORG, request
 from tests.support.read_models import query
 from tests.support.stored import envelope, founded, store
 from tests.support.tally import Tally
-from wepeople_projections import building, rebuilding
-from wepeople_projections.building import Workplace
-from wepeople_projections.load import Loaded
-from wepeople_projections.projection import Definition
+from wepeople_projections.commands.load import Loaded
+from wepeople_projections.definition.projection import Definition
+from wepeople_projections.replay import building
+from wepeople_projections.replay.building import Workplace
 from wepeople_projections.running.options import RunOptions
+from wepeople_projections.versions import rebuilding
 
 HELPER = "def service_of(event):\n    return event.metadata['service']\n"
 HELPED = "import deploys_helper\n" + DEPLOYS.replace('event.metadata["service"]', "deploys_helper.service_of(event)")

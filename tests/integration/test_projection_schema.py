@@ -12,6 +12,8 @@ from psycopg import AsyncConnection
 from tests.support.fresh import Fresh
 from tests.support.read_models import query
 from wepeople_projections import DefinitionError, Projection, ProjectionError, Row, on_event, table
+from wepeople_projections.definition.projection import define
+from wepeople_projections.definition.selection import Selection
 from wepeople_projections.postgres.about import (
     About,
     read_about,
@@ -23,8 +25,6 @@ from wepeople_projections.postgres.about import (
 )
 from wepeople_projections.postgres.ddl import create_schema, drop_schema
 from wepeople_projections.postgres.views import drop_views, serve
-from wepeople_projections.projection import define
-from wepeople_projections.selection import Selection
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.readers import create_reader
 

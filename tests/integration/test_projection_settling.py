@@ -14,7 +14,7 @@ from tests.support.stored import founded, store_bytes
 from tests.support.tally import POISON, UNFIT, OrderedTally, Tally
 from wepeople_contracts.subjects import ingest_subject
 from wepeople_projections import Event, Operation, on_event
-from wepeople_projections.projection import define
+from wepeople_projections.definition.projection import define
 from wepeople_projections.running import dues, settling
 from wepeople_projections.running.dues import ROWS_AT_ONCE
 from wepeople_projections.running.job import Job

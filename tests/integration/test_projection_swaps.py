@@ -11,10 +11,10 @@ from psycopg import AsyncConnection
 from tests.support.fresh import Fresh
 from wepeople_chassis.postgres import Pool, make_pool
 from wepeople_projections import Projection, Row, on_event, table
+from wepeople_projections.definition.projection import define
 from wepeople_projections.postgres.about import About
 from wepeople_projections.postgres.ddl import create_schema
-from wepeople_projections.projection import define
-from wepeople_projections.swapping import promote
+from wepeople_projections.versions.swapping import promote
 
 SWAPS = 20
 MANY_SWAPS = 200

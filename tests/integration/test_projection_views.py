@@ -14,12 +14,12 @@ from tests.support.fresh import Fresh
 from tests.support.read_models import query
 from wepeople_chassis.postgres import make_pool
 from wepeople_projections import DefinitionError, Projection, ProjectionError, Row, on_event, table
+from wepeople_projections.definition.projection import define
 from wepeople_projections.postgres.about import About, read_about, schema_exists, set_code
 from wepeople_projections.postgres.ddl import create_schema
 from wepeople_projections.postgres.views import drop_views, serve, serving_version
-from wepeople_projections.projection import define
-from wepeople_projections.swapping import LeftBehindError
-from wepeople_projections.swapping import promote as swap_in
+from wepeople_projections.versions.swapping import LeftBehindError
+from wepeople_projections.versions.swapping import promote as swap_in
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.readers import create_reader
 

@@ -7,11 +7,11 @@ from psycopg import AsyncConnection
 
 from tests.support.fresh import Fresh
 from wepeople_projections import Event, OperationError, Projection, Row, insert, on_event, table
-from wepeople_projections.changes import Changes
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.definition.projection import define
 from wepeople_projections.postgres.about import About
 from wepeople_projections.postgres.ddl import create_schema
 from wepeople_projections.postgres.write import refused, write_changes
-from wepeople_projections.projection import define
 
 
 @table(key=("service",))

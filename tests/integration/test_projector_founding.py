@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 from tests.support.fresh import Fresh
 from tests.support.read_models import eventually, query
 from wepeople_chassis.postgres import act_for_org, make_pool
-from wepeople_projections.load import built_in_sources, load_source
+from wepeople_projections.commands.load import built_in_sources, load_source
 from wepeople_projector.founding import found
 
 WAITING = "SELECT count(*)::int AS waiting FROM pg_locks WHERE NOT granted"

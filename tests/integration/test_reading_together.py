@@ -13,7 +13,7 @@ from wepeople_chassis.stream import Batch, StoredMessage, StreamError, stream_st
 from wepeople_chassis.tasks import end
 from wepeople_contracts.projection import Projected
 from wepeople_contracts.subjects import PARTITIONS, STREAM, org_filter, partition_filter, partition_of
-from wepeople_projections.position import Position
+from wepeople_projections.folding.position import Position
 from wepeople_projections.running import reading_together
 from wepeople_projections.running.feed import Feed
 from wepeople_projections.running.pace import Pace

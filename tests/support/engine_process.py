@@ -17,8 +17,8 @@ from wepeople_chassis.broker import NatsAddress, close, connect
 from wepeople_chassis.logging import configure_logging
 from wepeople_chassis.postgres import make_pool
 from wepeople_contracts.subjects import PARTITIONS
-from wepeople_projections.position import Position
-from wepeople_projections.projection import define
+from wepeople_projections.definition.projection import define
+from wepeople_projections.folding.position import Position
 from wepeople_projections.running.engine import Engine
 from wepeople_projections.running.options import RunOptions
 

@@ -20,10 +20,10 @@ from wepeople_contracts.directory import DirectoryFact
 from wepeople_contracts.envelope import Envelope
 from wepeople_contracts.subjects import PARTITIONS
 from wepeople_projections import Projection
-from wepeople_projections.position import Position
+from wepeople_projections.definition.projection import Definition, define
+from wepeople_projections.folding.position import Position
 from wepeople_projections.postgres.about import About
 from wepeople_projections.postgres.ddl import create_schema, tables_sha256
-from wepeople_projections.projection import Definition, define
 from wepeople_projections.running.engine import Engine
 from wepeople_projections.running.options import RunOptions
 

@@ -24,9 +24,9 @@ from wepeople_projections import (
     on_event,
     table,
 )
-from wepeople_projections.operations import Add, Delete, Insert, Operation, Upsert
-from wepeople_projections.projection import define
-from wepeople_projections.table import TableSpec, spec_of
+from wepeople_projections.definition.operations import Add, Delete, Insert, Operation, Upsert
+from wepeople_projections.definition.projection import define
+from wepeople_projections.definition.table import TableSpec, spec_of
 
 
 @table(key=("text", "number", "small", "yes", "day", "moment", "instant"))

@@ -33,13 +33,13 @@ from wepeople_projections import (
     table,
     upsert,
 )
-from wepeople_projections.changes import Changes
-from wepeople_projections.decode import decode
-from wepeople_projections.fold import Fold
-from wepeople_projections.memory import Memory, Place
-from wepeople_projections.projection import Definition, define
-from wepeople_projections.selection import Selection
-from wepeople_projections.tables import MemoryTables
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.batch.tables import MemoryTables
+from wepeople_projections.definition.projection import Definition, define
+from wepeople_projections.definition.selection import Selection
+from wepeople_projections.folding.decode import decode
+from wepeople_projections.folding.fold import Fold
+from wepeople_projections.folding.memory import Memory, Place
 
 EVERYTHING = Selection()
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from decimal import Context, Decimal
 from typing import Any
 
-from wepeople_projections.columns import Column, Merge
-from wepeople_projections.merge import problem_of_row
-from wepeople_projections.operations import Add, Delete, Insert, Operation, Upsert
-from wepeople_projections.table import Row, TableSpec, spec_of
+from wepeople_projections.batch.merge import problem_of_row
+from wepeople_projections.definition.columns import Column, Merge
+from wepeople_projections.definition.operations import Add, Delete, Insert, Operation, Upsert
+from wepeople_projections.definition.table import Row, TableSpec, spec_of
 
 Values = dict[str, Any]
 

@@ -11,7 +11,7 @@ from tests.support.stored import envelope, raw
 from tests.support.tally import POISON, UNFIT
 from wepeople_contracts.envelope import Envelope
 from wepeople_projections import Event, Operation, Projection, on_event
-from wepeople_projections.projection import define
+from wepeople_projections.definition.projection import define
 
 ORG = "org_a"
 

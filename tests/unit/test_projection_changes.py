@@ -19,10 +19,10 @@ from wepeople_projections import (
     table,
     upsert,
 )
-from wepeople_projections.changes import Changes
-from wepeople_projections.layer import Layer
-from wepeople_projections.operations import Delete
-from wepeople_projections.table import spec_of
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.batch.layer import Layer
+from wepeople_projections.definition.operations import Delete
+from wepeople_projections.definition.table import spec_of
 
 
 @table(key=("event_id",), key_is_global=True)

@@ -16,8 +16,8 @@ from wepeople_projections.commands.choosing import Choice, ChoiceError, in_words
 from wepeople_projections.commands.looking import position_of, state_of
 from wepeople_projections.commands.notices import Notices
 from wepeople_projections.commands.targets import Target, TargetError, choose
+from wepeople_projections.definition.selection import Selection
 from wepeople_projections.postgres.about import About
-from wepeople_projections.selection import Selection
 
 
 def commands(group: typer.Typer, prefix: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from wepeople_projections.commands.load import LoadError, load_file, load_source, machinery_sha256
+from wepeople_projections.definition.naming import file_problem, name_problem, split_version
 from wepeople_projections.errors import DefinitionError
-from wepeople_projections.load import LoadError, load_file, load_source, machinery_sha256
-from wepeople_projections.naming import file_problem, name_problem, split_version
 
 DEPLOYS = '''
 from wepeople_projections import Projection, Row, Sum, add, on_event, table
@@ -136,7 +136,7 @@ def test_another_release_of_what_runs_projections_is_other_code(
     release = tmp_path / "release"
     release.mkdir()
     written(release, "later = True\n", "fold.py")
-    monkeypatch.setattr("wepeople_projections.load.files", lambda _: release)
+    monkeypatch.setattr("wepeople_projections.commands.load.files", lambda _: release)
     machinery_sha256.cache_clear()
     try:
         assert load_file(path).code_sha256 != before

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from wepeople_projections.cli import projection
-from wepeople_projections.load import load_file
+from wepeople_projections.commands.load import load_file
 from wepeople_projections.skeleton import class_name
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from wepeople_projections.points import PointError, nanoseconds, parse_point
+from wepeople_projections.definition.points import PointError, nanoseconds, parse_point
 
 
 def test_a_number_is_a_sequence() -> None:

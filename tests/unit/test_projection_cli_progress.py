@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from wepeople_projections.progress import Meter, Standing, display, in_words
+from wepeople_projections.replay.progress import Meter, Standing, display, in_words
 
 
 class Clock:

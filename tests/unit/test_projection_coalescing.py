@@ -24,10 +24,10 @@ from wepeople_projections import (
     United,
     table,
 )
-from wepeople_projections.changes import Changes
-from wepeople_projections.operations import Add, Delete, Insert, Operation, Upsert
-from wepeople_projections.table import spec_of
-from wepeople_projections.tables import MemoryTables
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.batch.tables import MemoryTables
+from wepeople_projections.definition.operations import Add, Delete, Insert, Operation, Upsert
+from wepeople_projections.definition.table import spec_of
 
 
 @table(key=("n",))

@@ -21,8 +21,8 @@ from wepeople_projections import (
     on_snapshot,
     table,
 )
-from wepeople_projections.projection import define
-from wepeople_projections.table import spec_of
+from wepeople_projections.definition.projection import define
+from wepeople_projections.definition.table import spec_of
 
 
 def _said(define_it: Callable[[], Any]) -> str:

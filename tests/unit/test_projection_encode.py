@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wepeople_projections import Instant, Json, Jsonb, OperationError, RawText, Row, SmallInt, table
+from wepeople_projections.definition.table import spec_of
 from wepeople_projections.postgres.binary import ENCODERS
 from wepeople_projections.postgres.encode import encoder
-from wepeople_projections.table import spec_of
 
 
 @table(key=("text",))

@@ -26,10 +26,10 @@ from wepeople_contracts.envelope import ENVELOPE_VERSION, Envelope, RejectedRow,
 from wepeople_contracts.ids import worker_id
 from wepeople_contracts.subjects import ingest_subject
 from wepeople_projections import Identified, Operation, on_identified
-from wepeople_projections.identity import worker_identifier
-from wepeople_projections.parked import WHOLE_MESSAGE
-from wepeople_projections.projection import define
-from wepeople_projections.tables import MemoryTables
+from wepeople_projections.batch.tables import MemoryTables
+from wepeople_projections.definition.projection import define
+from wepeople_projections.folding.identity import worker_identifier
+from wepeople_projections.folding.parked import WHOLE_MESSAGE
 
 ORG = "org_a"
 SALT = founded(ORG).salt

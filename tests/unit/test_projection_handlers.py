@@ -25,8 +25,8 @@ from wepeople_projections import (
     on_request,
     table,
 )
-from wepeople_projections.decode import StoredRequest, decode
-from wepeople_projections.projection import define
+from wepeople_projections.definition.projection import define
+from wepeople_projections.folding.decode import StoredRequest, decode
 
 ORG = "org_a"
 

@@ -13,9 +13,9 @@ from wepeople_contracts.directory import normalize_email
 from wepeople_contracts.envelope import Envelope
 from wepeople_contracts.ids import worker_id
 from wepeople_projections import Event, Identified, Operation, on_event, on_identified
-from wepeople_projections.identity import Identifier
-from wepeople_projections.projection import Definition, define
-from wepeople_projections.tables import MemoryTables
+from wepeople_projections.batch.tables import MemoryTables
+from wepeople_projections.definition.projection import Definition, define
+from wepeople_projections.folding.identity import Identifier
 
 IDENTIFIERS = [
     *(Identifier(org, "externalId", f"{org}_{app}", value) for org in ORGS for app in APPS for value in EXTERNAL_IDS),

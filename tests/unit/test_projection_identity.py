@@ -3,7 +3,7 @@
 from msgspec import UNSET
 
 from wepeople_contracts.ids import worker_id
-from wepeople_projections.identity import Conflicted, Identifier, IdentityState, Resolution, claim_of, resolve
+from wepeople_projections.folding.identity import Conflicted, Identifier, IdentityState, Resolution, claim_of, resolve
 
 SALT = bytes(32)
 

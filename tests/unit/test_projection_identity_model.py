@@ -17,8 +17,8 @@ from tests.support.stored import founded
 from wepeople_contracts.directory import OrgFounded, WorkersImported, normalize_email
 from wepeople_contracts.envelope import AcceptedRow, Envelope
 from wepeople_contracts.ids import worker_id
-from wepeople_projections.identity import Identifier, Kind
-from wepeople_projections.tables import MemoryTables
+from wepeople_projections.batch.tables import MemoryTables
+from wepeople_projections.folding.identity import Identifier, Kind
 
 Conflict = tuple[Identifier, str, str]
 """The identifier, why, and the worker who got the row."""

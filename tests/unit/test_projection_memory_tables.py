@@ -6,10 +6,10 @@ import pytest
 
 from wepeople_contracts.directory import OrgFounded
 from wepeople_projections import Instant, OperationError, Row, Sum, add, delete, insert, sql, table, upsert
-from wepeople_projections.changes import Changes
-from wepeople_projections.identity import Identifier
-from wepeople_projections.table import spec_of
-from wepeople_projections.tables import MemoryTables
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.batch.tables import MemoryTables
+from wepeople_projections.definition.table import spec_of
+from wepeople_projections.folding.identity import Identifier
 
 
 @table(key=("service",))

@@ -25,10 +25,10 @@ from wepeople_projections import (
     United,
     table,
 )
-from wepeople_projections.columns import Column, Kind, Merge
-from wepeople_projections.merge import problem_of_row, rules_of, united
-from wepeople_projections.table import spec_of
-from wepeople_projections.taking import problem_of
+from wepeople_projections.batch.merge import problem_of_row, rules_of, united
+from wepeople_projections.definition.columns import Column, Kind, Merge
+from wepeople_projections.definition.table import spec_of
+from wepeople_projections.definition.taking import problem_of
 
 
 @table(key=("n",))

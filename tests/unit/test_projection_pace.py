@@ -9,12 +9,12 @@ import pytest
 from wepeople_chassis.stream import Batch, StoredMessage
 from wepeople_contracts.projection import Projected
 from wepeople_contracts.subjects import partition_of
+from wepeople_projections.definition.selection import Selection
 from wepeople_projections.running.cut import Cut, gathered
 from wepeople_projections.running.ownership import share
 from wepeople_projections.running.pace import Pace
 from wepeople_projections.running.reading import last_position, reading_filter
 from wepeople_projections.running.room import Room
-from wepeople_projections.selection import Selection
 
 MIB = 1024 * 1024
 

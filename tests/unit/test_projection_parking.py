@@ -28,14 +28,14 @@ from wepeople_projections import (
     on_request,
     table,
 )
-from wepeople_projections.decode import decode
-from wepeople_projections.fold import Fold
-from wepeople_projections.identity import Identifier
-from wepeople_projections.memory import Memory
-from wepeople_projections.parked import WHOLE_MESSAGE
-from wepeople_projections.projection import define
-from wepeople_projections.selection import Selection
-from wepeople_projections.tables import MemoryTables
+from wepeople_projections.batch.tables import MemoryTables
+from wepeople_projections.definition.projection import define
+from wepeople_projections.definition.selection import Selection
+from wepeople_projections.folding.decode import decode
+from wepeople_projections.folding.fold import Fold
+from wepeople_projections.folding.identity import Identifier
+from wepeople_projections.folding.memory import Memory
+from wepeople_projections.folding.parked import WHOLE_MESSAGE
 
 ORG = "org_a"
 

@@ -7,7 +7,7 @@ import pytest
 from tests.support.folding import fold, stored
 from tests.support.stored import envelope, founded, raw
 from wepeople_projections import Event, Operation, Projection, Row, on_event, table
-from wepeople_projections.projection import define
+from wepeople_projections.definition.projection import define
 
 ORG = "org_a"
 

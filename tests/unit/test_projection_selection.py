@@ -10,9 +10,9 @@ from tests.support.histories import stored as as_stored
 from tests.support.stored import envelope, founded, raw
 from wepeople_contracts.envelope import Envelope
 from wepeople_contracts.ids import worker_id
-from wepeople_projections.selection import Selection
-from wepeople_projections.table import Row
-from wepeople_projections.tables import MemoryTables
+from wepeople_projections.batch.tables import MemoryTables
+from wepeople_projections.definition.selection import Selection
+from wepeople_projections.definition.table import Row
 
 ORG = "org_a"
 MERGED = worker_id(founded(ORG).salt, "externalId", "app_1", "a")

@@ -30,9 +30,9 @@ from wepeople_projections import (
     table,
     upsert,
 )
-from wepeople_projections.columns import Kind, Merge
-from wepeople_projections.operations import Add, Delete, Insert, Sql, Upsert
-from wepeople_projections.table import RESERVED, spec_of
+from wepeople_projections.definition.columns import Kind, Merge
+from wepeople_projections.definition.operations import Add, Delete, Insert, Sql, Upsert
+from wepeople_projections.definition.table import RESERVED, spec_of
 
 
 def _said(define_it: Callable[[], Any]) -> str:

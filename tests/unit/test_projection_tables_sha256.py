@@ -6,8 +6,8 @@ import pytest
 from msgspec import Meta
 
 from wepeople_projections import First, Instant, Projection, Row, SmallInt, Sum, on_event, table
+from wepeople_projections.definition.projection import define
 from wepeople_projections.postgres.ddl import tables_sha256
-from wepeople_projections.projection import define
 
 
 def fingerprint(columns: dict[str, Any], *, extra: tuple[type[Row], ...] = (), **options: Any) -> str:

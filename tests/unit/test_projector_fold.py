@@ -11,9 +11,9 @@ from wepeople_contracts.directory import DirectoryFact
 from wepeople_contracts.envelope import Envelope
 from wepeople_contracts.ids import worker_id
 from wepeople_contracts.subjects import partition_of
-from wepeople_projections.parked import WHOLE_MESSAGE
-from wepeople_projections.projection import define
-from wepeople_projections.tables import MemoryTables
+from wepeople_projections.batch.tables import MemoryTables
+from wepeople_projections.definition.projection import define
+from wepeople_projections.folding.parked import WHOLE_MESSAGE
 from wepeople_projector.models.live import Live
 from wepeople_projector.models.requests import StoredRequest
 from wepeople_projector.models.timeline import TimelineEvent

@@ -12,8 +12,8 @@ from tests.support.folding import build, rows_of, stored
 from tests.support.stored import envelope, founded
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.envelope import RejectedRow
-from wepeople_projections.projection import define
-from wepeople_projections.tables import MemoryTables
+from wepeople_projections.batch.tables import MemoryTables
+from wepeople_projections.definition.projection import define
 from wepeople_projector.models.live import Live
 from wepeople_projector.models.rejects import KEPT_US
 from wepeople_projector.models.rejects import RejectedRow as Kept

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.support.folding import build, rows_of, stored
 from tests.support.stored import RECEIVED_AT_US, envelope, founded, raw
-from wepeople_projections.projection import define
+from wepeople_projections.definition.projection import define
 from wepeople_projector.models.live import Live
 from wepeople_projector.models.snapshots import LatestSnapshot
 

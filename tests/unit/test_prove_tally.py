@@ -10,7 +10,7 @@ from tests.support.stored import envelope, founded
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.envelope import Charge, Envelope
 from wepeople_contracts.subjects import partition_of
-from wepeople_projections.projection import define
+from wepeople_projections.definition.projection import define
 from wepeople_projector.models.live import Live
 from wepeople_projector.models.timeline import TimelineEvent
 from wepeople_projector.tally import Tally

@@ -7,7 +7,7 @@ from nats.aio.client import Client
 from wepeople_chassis.stream import quietly
 from wepeople_contracts.projection import Projected
 from wepeople_contracts.subjects import projected_subject
-from wepeople_projections.position import Position
+from wepeople_projections.folding.position import Position
 
 
 class Announcer:

@@ -13,8 +13,8 @@ from wepeople_chassis.ops import Ops, nats_answers, start_ops, stream_answers
 from wepeople_chassis.postgres import Pool, database_answers, make_pool
 from wepeople_chassis.stream import StreamError
 from wepeople_chassis.tasks import run_together
+from wepeople_projections.commands.load import built_in_sources, load_source
 from wepeople_projections.errors import ProjectionError
-from wepeople_projections.load import built_in_sources, load_source
 from wepeople_projections.running.engine import Engine
 from wepeople_projections.running.options import RunOptions
 from wepeople_projector.announcing import Announcer

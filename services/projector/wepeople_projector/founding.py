@@ -8,14 +8,14 @@ from psycopg.rows import TupleRow
 
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.postgres import Pool
-from wepeople_projections.control import execute
+from wepeople_projections.commands.load import Loaded
 from wepeople_projections.errors import ProjectionError
-from wepeople_projections.load import Loaded
 from wepeople_projections.postgres.about import About, read_about, schema_exists, set_code
 from wepeople_projections.postgres.ddl import create_schema, tables_sha256, views_of
 from wepeople_projections.postgres.row_security import secure_rows
 from wepeople_projections.postgres.views import point_views, serve, serving_version
 from wepeople_projections.postgres.write import will_pass
+from wepeople_projections.versions.control import execute
 
 log = get_logger(__name__)
 

@@ -8,10 +8,10 @@ import msgspec
 
 from wepeople_chassis.operator import Operator, fail, operator_connection, stderr
 from wepeople_chassis.stream import StreamError
-from wepeople_projections.columns import Kind
-from wepeople_projections.points import PointError, parse_point
-from wepeople_projections.projection import define
-from wepeople_projections.table import Row, spec_of
+from wepeople_projections.definition.columns import Kind
+from wepeople_projections.definition.points import PointError, parse_point
+from wepeople_projections.definition.projection import define
+from wepeople_projections.definition.table import Row, spec_of
 from wepeople_projections.times import as_datetime
 from wepeople_projector.models.live import Live
 from wepeople_projector.models.snapshots import LatestSnapshot

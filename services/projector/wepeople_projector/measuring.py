@@ -12,8 +12,8 @@ from nats.aio.client import Client
 from wepeople_chassis.ops import Ops
 from wepeople_chassis.postgres import Pool
 from wepeople_chassis.stream import stream_state
-from wepeople_projections.backlog import backlog_of
-from wepeople_projections.position import Position
+from wepeople_projections.folding.position import Position
+from wepeople_projections.replay.backlog import backlog_of
 from wepeople_projections.running.checkpoint import positions
 from wepeople_projections.running.job import Observer
 from wepeople_projector import metrics

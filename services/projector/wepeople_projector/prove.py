@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from wepeople_chassis.operator import Operator, fail, show, stdout
 from wepeople_chassis.stream import Batch, StreamState, stream_state
 from wepeople_contracts.subjects import STREAM
-from wepeople_projections.building import Workplace, workplace
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.targets import Target, TargetError, all_targets, code_of
 from wepeople_projections.commands.verify import alone
-from wepeople_projections.progress import Meter, display
-from wepeople_projections.proving import Proof, Snapshot, prove, remember
+from wepeople_projections.replay.building import Workplace, workplace
+from wepeople_projections.replay.progress import Meter, display
+from wepeople_projections.versions.proving import Proof, Snapshot, prove, remember
 from wepeople_projector.certificate import Certificate, OrgProof, StreamProof, TableProof, differences
 from wepeople_projector.counting import counting
 from wepeople_projector.models.timeline import TimelineEvent

@@ -9,17 +9,17 @@ from nats.aio.client import Client
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import StoredMessage, sequence_since, stream_state
 from wepeople_contracts.subjects import org_filter
-from wepeople_projections.changes import Changes
-from wepeople_projections.decode import decode
-from wepeople_projections.fold import Fold
-from wepeople_projections.layer import Layer
-from wepeople_projections.memory import Memory
-from wepeople_projections.points import nanoseconds
-from wepeople_projections.projection import Definition
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.batch.layer import Layer
+from wepeople_projections.batch.tables import MemoryTables
+from wepeople_projections.definition.points import nanoseconds
+from wepeople_projections.definition.projection import Definition
+from wepeople_projections.definition.selection import Selection
+from wepeople_projections.definition.table import Row, TableSpec
+from wepeople_projections.folding.decode import decode
+from wepeople_projections.folding.fold import Fold
+from wepeople_projections.folding.memory import Memory
 from wepeople_projections.running.checkpoint import last_of
-from wepeople_projections.selection import Selection
-from wepeople_projections.table import Row, TableSpec
-from wepeople_projections.tables import MemoryTables
 
 
 class Replayed(Struct, frozen=True):

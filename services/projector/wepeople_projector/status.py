@@ -15,7 +15,7 @@ from wepeople_chassis.rpc import Refused, Unavailable, call
 from wepeople_chassis.stream import stream_state
 from wepeople_contracts.quota import Usage, UsageQuery
 from wepeople_contracts.subjects import USAGE
-from wepeople_projections.backlog import backlog_of
+from wepeople_projections.replay.backlog import backlog_of
 from wepeople_projector.reading import Row, connect, postgres_address, rows
 
 SERVICES = ("gateway", "auth", "quota", "projector")

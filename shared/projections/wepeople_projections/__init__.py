@@ -5,7 +5,7 @@
 See docs/projections.md.
 """
 
-from wepeople_projections.columns import (
+from wepeople_projections.definition.columns import (
     First,
     Greatest,
     Instant,
@@ -18,10 +18,9 @@ from wepeople_projections.columns import (
     Sum,
     United,
 )
-from wepeople_projections.errors import DefinitionError, OperationError, ProjectionError
-from wepeople_projections.items import Event, Fact, Identified, Reject, Request, Snapshot
-from wepeople_projections.operations import Emitted, Operation, add, delete, insert, sql, upsert
-from wepeople_projections.projection import (
+from wepeople_projections.definition.items import Event, Fact, Identified, Reject, Request, Snapshot
+from wepeople_projections.definition.operations import Emitted, Operation, add, delete, insert, sql, upsert
+from wepeople_projections.definition.projection import (
     Projection,
     on_event,
     on_fact,
@@ -30,7 +29,8 @@ from wepeople_projections.projection import (
     on_request,
     on_snapshot,
 )
-from wepeople_projections.table import Row, table
+from wepeople_projections.definition.table import Row, table
+from wepeople_projections.errors import DefinitionError, OperationError, ProjectionError
 
 __all__ = [
     "DefinitionError",

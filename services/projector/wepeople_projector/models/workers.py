@@ -20,7 +20,7 @@ from wepeople_projections import (
     table,
     upsert,
 )
-from wepeople_projections.identity import Conflicted
+from wepeople_projections.folding.identity import Conflicted
 
 
 @table(key=("worker_id",), name="workers")

@@ -8,9 +8,9 @@ from wepeople_chassis.rpc import call
 from wepeople_chassis.stream import sequence_since, stream_state
 from wepeople_contracts.operators import AppList, ListApps, Nothing, Org, OrgList
 from wepeople_contracts.subjects import auth_command
+from wepeople_projections.definition.points import nanoseconds, parse_point
+from wepeople_projections.definition.selection import Selection
 from wepeople_projections.errors import ProjectionError
-from wepeople_projections.points import nanoseconds, parse_point
-from wepeople_projections.selection import Selection
 
 _ORG_ID, _APP_ID = "org_", "app_"
 

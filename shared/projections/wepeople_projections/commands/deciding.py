@@ -8,19 +8,19 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from wepeople_chassis.operator import Operator, fail
-from wepeople_projections.building import Workplace, workplace
 from wepeople_projections.commands.parked import Line, last_line, plain
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.steering import told
 from wepeople_projections.commands.targets import Target, code_of, find_target
-from wepeople_projections.control import execute
-from wepeople_projections.naming import split_version
-from wepeople_projections.position import Position
+from wepeople_projections.definition.naming import split_version
+from wepeople_projections.folding.position import Position
+from wepeople_projections.replay.building import Workplace, workplace
 from wepeople_projections.running.job import Job
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.ownership import member_count
 from wepeople_projections.running.settling import settle_decided
 from wepeople_projections.running.statements import statements
+from wepeople_projections.versions.control import execute
 
 WAIT_SECONDS = 15.0
 LOOK_SECONDS = 0.25

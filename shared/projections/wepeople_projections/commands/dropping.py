@@ -8,12 +8,12 @@ from wepeople_chassis.operator import Operator
 from wepeople_projections.commands.session import command, connection, owner_dsn
 from wepeople_projections.commands.steering import told
 from wepeople_projections.commands.targets import Target, TargetError, busy, find_target
-from wepeople_projections.control import only_one, wait_at_most
-from wepeople_projections.naming import SCRATCH, split_version
+from wepeople_projections.definition.naming import SCRATCH, split_version
 from wepeople_projections.postgres.about import schemas
 from wepeople_projections.postgres.ddl import drop_schema
 from wepeople_projections.postgres.views import drop_views
 from wepeople_projections.running.ownership import member_count
+from wepeople_projections.versions.control import only_one, wait_at_most
 
 LOCK_SECONDS = 10.0
 

@@ -9,14 +9,14 @@ from psycopg import AsyncConnection
 
 from wepeople_chassis.operator import Operator, operator_connection, show
 from wepeople_chassis.stream import stream_state
-from wepeople_projections.backlog import count_messages, oldest_age_seconds, stretches
 from wepeople_projections.commands.choosing import in_words
 from wepeople_projections.commands.session import command, connection
 from wepeople_projections.commands.targets import Target, all_targets
-from wepeople_projections.control import checkpoints, execute, sequences
+from wepeople_projections.definition.selection import Selection
 from wepeople_projections.postgres.about import About
+from wepeople_projections.replay.backlog import count_messages, oldest_age_seconds, stretches
 from wepeople_projections.running.ownership import member_count
-from wepeople_projections.selection import Selection
+from wepeople_projections.versions.control import checkpoints, execute, sequences
 
 LIST_COLUMNS = ("projection", "version", "serving_since", "selection", "source")
 STATUS_COLUMNS = (

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from wepeople_chassis.operator import fail, stdout
-from wepeople_projections.load import built_in_sources
-from wepeople_projections.naming import file_problem, name_problem
+from wepeople_projections.commands.load import built_in_sources
+from wepeople_projections.definition.naming import file_problem, name_problem
 from wepeople_projections.skeleton import projection_text, pytest_text, test_text
 
 PYTEST_SETTINGS = ("pytest.ini", "pytest.toml", "pyproject.toml", "tox.ini", "setup.cfg")

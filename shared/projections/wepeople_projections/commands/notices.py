@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 import structlog
 from rich.console import Console
 
-from wepeople_projections.parked import WHOLE_MESSAGE
+from wepeople_projections.folding.parked import WHOLE_MESSAGE
 
 EVERY_SECONDS = 10.0
 _SILENT = (

@@ -12,7 +12,7 @@ from wepeople_contracts.envelope import decode
 from wepeople_contracts.subjects import parse_ingest_subject
 from wepeople_projections.commands.session import command, connection
 from wepeople_projections.commands.targets import find_target
-from wepeople_projections.control import execute
+from wepeople_projections.versions.control import execute
 
 LIST_COLUMNS = ("sequence", "row", "status", "org_id", "worker_id", "reason", "attempts", "parked_at")
 

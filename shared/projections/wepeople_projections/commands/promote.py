@@ -7,19 +7,19 @@ from msgspec.structs import replace
 
 from wepeople_chassis.operator import Operator, stderr
 from wepeople_chassis.stream import stream_state
-from wepeople_projections.backlog import count_messages, stretches
-from wepeople_projections.building import Workplace, workplace
 from wepeople_projections.commands.running import tell_parked
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.steering import told
 from wepeople_projections.commands.targets import Target, TargetError, all_targets, choose
 from wepeople_projections.commands.verify import alone
-from wepeople_projections.control import checkpoints, execute, positions_of
-from wepeople_projections.naming import split_version
-from wepeople_projections.proved import changed_since_proof
+from wepeople_projections.definition.naming import split_version
+from wepeople_projections.definition.selection import Selection
+from wepeople_projections.replay.backlog import count_messages, stretches
+from wepeople_projections.replay.building import Workplace, workplace
 from wepeople_projections.running.ownership import member_count
-from wepeople_projections.selection import Selection
-from wepeople_projections.swapping import promote
+from wepeople_projections.versions.control import checkpoints, execute, positions_of
+from wepeople_projections.versions.proved import changed_since_proof
+from wepeople_projections.versions.swapping import promote
 
 PROOF_AGE = timedelta(days=1)
 """An older proof says too little of what is in the tables now."""

@@ -1,16 +1,16 @@
 """`wepeople projection rebuild`: makes a version anew beside itself, and puts it in its own place."""
 
 from wepeople_chassis.operator import Operator, fail
-from wepeople_projections.building import workplace
 from wepeople_projections.commands.running import stopped_at, tell_parked
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.steering import told
 from wepeople_projections.commands.targets import code_of, find_target
 from wepeople_projections.commands.verify import alone
-from wepeople_projections.naming import split_version
+from wepeople_projections.definition.naming import split_version
 from wepeople_projections.postgres.about import OnPoison
-from wepeople_projections.rebuilding import drop_replaced, rebuild
+from wepeople_projections.replay.building import workplace
 from wepeople_projections.running.poison import PoisonFound
+from wepeople_projections.versions.rebuilding import drop_replaced, rebuild
 
 
 def rebuild_projection(

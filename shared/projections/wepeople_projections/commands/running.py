@@ -6,13 +6,12 @@ import psycopg
 from psycopg import AsyncConnection
 
 from wepeople_chassis.operator import Operator, fail, stderr
-from wepeople_projections.building import Workplace, build, workplace
 from wepeople_projections.commands.choosing import Choice, kept, selection_of, without_effect
+from wepeople_projections.commands.load import Loaded, built_in_sources, load_file
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.targets import TargetError
-from wepeople_projections.control import execute
-from wepeople_projections.load import Loaded, built_in_sources, load_file
-from wepeople_projections.naming import name_problem
+from wepeople_projections.definition.naming import name_problem
+from wepeople_projections.definition.selection import Selection
 from wepeople_projections.postgres.about import (
     About,
     OnPoison,
@@ -24,9 +23,10 @@ from wepeople_projections.postgres.about import (
 )
 from wepeople_projections.postgres.ddl import create_schema, tables_sha256, views_of
 from wepeople_projections.postgres.row_security import secure_rows
+from wepeople_projections.replay.building import Workplace, build, workplace
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.poison import PoisonFound
-from wepeople_projections.selection import Selection
+from wepeople_projections.versions.control import execute
 
 
 def run_projection(file: str, choice: Choice, on_poison: OnPoison | None, as_json: bool) -> None:

@@ -15,10 +15,10 @@ from psycopg_pool import PoolTimeout
 from wepeople_chassis.operator import Operator, fail, run, stderr
 from wepeople_chassis.postgres import own_names_only
 from wepeople_chassis.stream import StreamError
+from wepeople_projections.commands.load import built_in_sources
 from wepeople_projections.commands.notices import Notices
 from wepeople_projections.commands.troubles import postgres_trouble
 from wepeople_projections.errors import ProjectionError
-from wepeople_projections.load import built_in_sources
 
 CONNECT_SECONDS = 3
 INTERRUPTED = 130

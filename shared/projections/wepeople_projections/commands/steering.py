@@ -6,7 +6,7 @@ from typing import Any
 from wepeople_chassis.operator import Operator, stdout
 from wepeople_projections.commands.session import command, connection, owner_dsn
 from wepeople_projections.commands.targets import find_target
-from wepeople_projections.naming import split_version
+from wepeople_projections.definition.naming import split_version
 from wepeople_projections.postgres.about import set_paused as write_paused
 from wepeople_projections.running.ownership import member_count
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from wepeople_projections.commands.load import Loaded, NoFileError, load_file, load_source
+from wepeople_projections.definition.naming import SCRATCH, split_version
 from wepeople_projections.errors import ProjectionError
-from wepeople_projections.load import Loaded, NoFileError, load_file, load_source
-from wepeople_projections.naming import SCRATCH, split_version
 from wepeople_projections.postgres.about import About, read_about, schemas
 from wepeople_projections.postgres.ddl import tables_sha256
 

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from wepeople_chassis.operator import Operator, fail
-from wepeople_projections.building import Workplace, workplace
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.steering import told
 from wepeople_projections.commands.targets import Target, busy, code_of, find_target
-from wepeople_projections.control import only_one
-from wepeople_projections.naming import split_version
-from wepeople_projections.proving import Proof, prove, remember
+from wepeople_projections.definition.naming import split_version
+from wepeople_projections.replay.building import Workplace, workplace
 from wepeople_projections.running.ownership import session_connection
+from wepeople_projections.versions.control import only_one
+from wepeople_projections.versions.proving import Proof, prove, remember
 
 
 def verify_projection(name: str, version: int | None, file: str | None, as_json: bool) -> None:

@@ -5,15 +5,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from wepeople_chassis.stream import StoredMessage
-from wepeople_projections.decode import decode
+from wepeople_projections.batch.tables import MemoryTables
+from wepeople_projections.definition.projection import Definition
+from wepeople_projections.definition.selection import Selection
+from wepeople_projections.definition.table import Row
 from wepeople_projections.errors import OperationError
-from wepeople_projections.fold import Fold
-from wepeople_projections.memory import Memory, Place
-from wepeople_projections.parked import WHOLE_MESSAGE, Parked
-from wepeople_projections.projection import Definition
-from wepeople_projections.selection import Selection
-from wepeople_projections.table import Row
-from wepeople_projections.tables import MemoryTables
+from wepeople_projections.folding.decode import decode
+from wepeople_projections.folding.fold import Fold
+from wepeople_projections.folding.memory import Memory, Place
+from wepeople_projections.folding.parked import WHOLE_MESSAGE, Parked
 
 _RANDOM_BUILDS = 3
 

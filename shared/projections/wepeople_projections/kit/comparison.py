@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from wepeople_projections.columns import Column, Kind
-from wepeople_projections.table import Row, TableSpec
+from wepeople_projections.definition.columns import Column, Kind
+from wepeople_projections.definition.table import Row, TableSpec
 from wepeople_projections.times import EPOCH, MICROSECOND, as_datetime
 
 Expected = Mapping[str, Any]

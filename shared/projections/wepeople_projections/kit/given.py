@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from wepeople_contracts.directory import normalize_email
-from wepeople_projections.identity import Identifier
+from wepeople_projections.definition.projection import Projection, define
+from wepeople_projections.definition.table import Row, TableSpec, spec_of
+from wepeople_projections.folding.identity import Identifier
+from wepeople_projections.folding.parked import WHOLE_MESSAGE, Parked
 from wepeople_projections.kit.build import Build, plans
 from wepeople_projections.kit.comparison import compare, shown
 from wepeople_projections.kit.items import DEFAULT_APP, DEFAULT_ORG, Item
 from wepeople_projections.kit.stored import app_id_of, messages_of
-from wepeople_projections.parked import WHOLE_MESSAGE, Parked
-from wepeople_projections.projection import Projection, define
-from wepeople_projections.table import Row, TableSpec, spec_of
 
 
 class Somebody(str):

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Struct
 from psycopg import AsyncConnection
 
+from wepeople_projections.definition.selection import Selection
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.postgres.quoting import quoted
 from wepeople_projections.postgres.trying import try_views
-from wepeople_projections.selection import Selection
 
 OnPoison = Literal["park", "stop"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from psycopg.types.numeric import DecimalBinaryDumper
 
-from wepeople_projections.columns import Kind
-from wepeople_projections.taking import INSTANTS
+from wepeople_projections.definition.columns import Kind
+from wepeople_projections.definition.taking import INSTANTS
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"

@@ -8,15 +8,15 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection, errors
 
-from wepeople_projections.columns import Column
+from wepeople_projections.definition.columns import Column
+from wepeople_projections.definition.naming import split_version
+from wepeople_projections.definition.projection import Definition
+from wepeople_projections.definition.table import TableSpec
 from wepeople_projections.errors import ProjectionError
-from wepeople_projections.naming import split_version
 from wepeople_projections.postgres.about import About, write_about
 from wepeople_projections.postgres.quoting import quoted
 from wepeople_projections.postgres.row_security import secure_rows
 from wepeople_projections.postgres.trying import try_views
-from wepeople_projections.projection import Definition
-from wepeople_projections.table import TableSpec
 
 _RUNTIME = files(__package__).joinpath("runtime.sql").read_text()
 _DEPENDENTS = """

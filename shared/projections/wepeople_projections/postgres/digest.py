@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from psycopg import AsyncConnection
 
 from wepeople_contracts.subjects import PARTITIONS, partition_of
+from wepeople_projections.definition.projection import Definition
 from wepeople_projections.postgres.quoting import quoted
-from wepeople_projections.projection import Definition
 
 _HALF = 2**64
 _FETCH_ROWS = 2_000

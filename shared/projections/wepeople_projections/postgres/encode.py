@@ -11,11 +11,11 @@ from functools import lru_cache
 from operator import is_
 from typing import Any, NamedTuple
 
-from wepeople_projections.columns import Column, Kind
+from wepeople_projections.batch.merge import problem_of_row
+from wepeople_projections.definition.columns import Column, Kind
+from wepeople_projections.definition.table import Row, TableSpec
 from wepeople_projections.errors import OperationError
-from wepeople_projections.merge import problem_of_row
 from wepeople_projections.postgres import binary
-from wepeople_projections.table import Row, TableSpec
 
 _SAMPLE = 32
 _REFUSALS = (struct.error, TypeError, AttributeError, ValueError, OverflowError, KeyError)

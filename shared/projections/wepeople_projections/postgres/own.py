@@ -5,8 +5,8 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from wepeople_projections.definition.operations import Sql
 from wepeople_projections.errors import OperationError
-from wepeople_projections.operations import Sql
 from wepeople_projections.postgres.quoting import quoted
 
 _KINDS = ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH")

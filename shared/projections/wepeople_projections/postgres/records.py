@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from wepeople_projections.columns import Column, Kind
+from wepeople_projections.definition.columns import Column, Kind
 from wepeople_projections.errors import OperationError
 from wepeople_projections.postgres.binary import MICROSECOND
 

@@ -1,7 +1,7 @@
 """Rows of the tables that every projection has, where there are many of them."""
 
-from wepeople_projections.columns import columns_of
-from wepeople_projections.table import Row, TableSpec
+from wepeople_projections.definition.columns import columns_of
+from wepeople_projections.definition.table import Row, TableSpec
 
 
 class BoundIdentifier(Row, frozen=True):

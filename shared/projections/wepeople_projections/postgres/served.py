@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg import AsyncConnection, errors, sql
 
-from wepeople_projections.naming import split_version
+from wepeople_projections.definition.naming import split_version
 from wepeople_projections.postgres.about import read_about, schemas
 
 _SAID = "Views that `wepeople projection` makes and drops: "

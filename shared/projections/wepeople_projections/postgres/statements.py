@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from wepeople_projections.columns import Column, Kind, Merge
+from wepeople_projections.definition.columns import Column, Kind, Merge
+from wepeople_projections.definition.table import TableSpec
 from wepeople_projections.postgres.quoting import quoted
 from wepeople_projections.postgres.records import selected, taken_apart
 from wepeople_projections.postgres.row_security import door_of
-from wepeople_projections.table import TableSpec
 
 # What is equal there may still differ in how it shows (1.0 and 1.00), and then it is another value.
 _COMPARED_AS_TEXT = (Kind.DECIMAL, Kind.FLOAT, Kind.JSON, Kind.JSONB)

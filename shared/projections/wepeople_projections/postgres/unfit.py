@@ -7,13 +7,13 @@ import msgspec
 import psycopg
 from psycopg import AsyncConnection
 
-from wepeople_projections.changes import Changes
-from wepeople_projections.columns import Kind
-from wepeople_projections.layer import Layer
-from wepeople_projections.merge import Key
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.batch.layer import Layer
+from wepeople_projections.batch.merge import Key
+from wepeople_projections.definition.columns import Kind
+from wepeople_projections.definition.table import Row
+from wepeople_projections.definition.taking import is_raw_text, is_surely_jsonb
 from wepeople_projections.postgres.write import refused
-from wepeople_projections.table import Row
-from wepeople_projections.taking import is_raw_text, is_surely_jsonb
 
 _FIND = """
 SELECT n::int FROM unnest(%s::text[]) WITH ORDINALITY AS asked(value, n) WHERE NOT pg_input_is_valid(value, 'jsonb')

@@ -7,8 +7,8 @@ from typing import Any
 
 from psycopg import AsyncConnection, errors, sql
 
+from wepeople_projections.definition.naming import split_version
 from wepeople_projections.errors import ProjectionError
-from wepeople_projections.naming import split_version
 from wepeople_projections.postgres.about import read_about, schemas
 from wepeople_projections.postgres.quoting import quoted
 from wepeople_projections.postgres.served import own_views, remember_own, taken_names

@@ -7,13 +7,14 @@ import psycopg
 from psycopg import AsyncConnection
 
 from wepeople_chassis.postgres import named_queries
-from wepeople_projections.changes import Changes
-from wepeople_projections.columns import Column, Kind, Merge
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.batch.layer import Layer, twice
+from wepeople_projections.batch.merge import Key
+from wepeople_projections.definition.columns import Column, Kind, Merge
+from wepeople_projections.definition.operations import Sql
+from wepeople_projections.definition.table import Row, TableSpec
 from wepeople_projections.errors import OperationError
-from wepeople_projections.layer import Layer, twice
-from wepeople_projections.merge import Key
-from wepeople_projections.operations import Sql
-from wepeople_projections.parked import Parked
+from wepeople_projections.folding.parked import Parked
 from wepeople_projections.postgres.binary import HEADER, TRAILER
 from wepeople_projections.postgres.encode import encoder
 from wepeople_projections.postgres.own import run_own, shown
@@ -21,7 +22,6 @@ from wepeople_projections.postgres.quoting import quoted
 from wepeople_projections.postgres.records import as_json, instant
 from wepeople_projections.postgres.runtime import BOUND, NAMED, BoundIdentifier, NamedEvent
 from wepeople_projections.postgres.statements import EXPIRES_UNTIL, copy_statement, key_columns, statements
-from wepeople_projections.table import Row, TableSpec
 from wepeople_projections.times import as_datetime
 
 _SQL = named_queries(__package__, "write.sql")

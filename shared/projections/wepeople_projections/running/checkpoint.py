@@ -15,7 +15,7 @@ from psycopg import AsyncConnection
 from wepeople_chassis.stream import StreamError, StreamState
 from wepeople_contracts.envelope import MSG_ID_HEADER
 from wepeople_contracts.subjects import STREAM
-from wepeople_projections.position import Fenced, Position
+from wepeople_projections.folding.position import Fenced, Position
 from wepeople_projections.running.statements import statements
 
 _API_SECONDS = 2.0

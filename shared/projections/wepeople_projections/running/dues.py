@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from psycopg import AsyncConnection
 
-from wepeople_projections.memory import Place
+from wepeople_projections.folding.memory import Place
 from wepeople_projections.running.job import Job
 from wepeople_projections.running.statements import statements
 

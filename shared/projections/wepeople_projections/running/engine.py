@@ -9,8 +9,8 @@ from nats.aio.client import Client
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.postgres import Pool
 from wepeople_chassis.tasks import end
+from wepeople_projections.definition.projection import Definition
 from wepeople_projections.postgres.write import will_pass
-from wepeople_projections.projection import Definition
 from wepeople_projections.running.checkpoint import positions
 from wepeople_projections.running.feed import Feed
 from wepeople_projections.running.job import Job, Observer

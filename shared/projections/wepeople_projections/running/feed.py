@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import Batch
 from wepeople_contracts.subjects import partition_filter
-from wepeople_projections.position import Position
+from wepeople_projections.folding.position import Position
 from wepeople_projections.running.pace import Pace
 from wepeople_projections.running.reading_together import Member, ReadingTogether
 

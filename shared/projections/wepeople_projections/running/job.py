@@ -6,8 +6,8 @@ from typing import Protocol
 from nats.aio.client import Client
 
 from wepeople_chassis.postgres import Pool
-from wepeople_projections.position import Position
-from wepeople_projections.projection import Definition
+from wepeople_projections.definition.projection import Definition
+from wepeople_projections.folding.position import Position
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.pace import Pace
 from wepeople_projections.running.room import Room

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection
 
-from wepeople_projections.identity import Identifier
+from wepeople_projections.folding.identity import Identifier
 from wepeople_projections.running.statements import statements
 
 

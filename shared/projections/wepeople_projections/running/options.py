@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from wepeople_contracts.subjects import PARTITIONS
+from wepeople_projections.definition.selection import Selection
 from wepeople_projections.postgres.about import OnPoison
-from wepeople_projections.selection import Selection
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Some 15,000 rows of the usual size."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 from wepeople_chassis.stream import Batch, StoredMessage
 from wepeople_chassis.tasks import end
-from wepeople_projections.changes import Changes
-from wepeople_projections.decode import decode
-from wepeople_projections.fold import Fold
-from wepeople_projections.memory import Memory
-from wepeople_projections.position import Position
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.folding.decode import decode
+from wepeople_projections.folding.fold import Fold
+from wepeople_projections.folding.memory import Memory
+from wepeople_projections.folding.position import Position
 from wepeople_projections.running.checkpoint import Checkpoint
 from wepeople_projections.running.cut import Cut, gathered, groups_of
 from wepeople_projections.running.job import Job

@@ -10,13 +10,13 @@ from psycopg import AsyncConnection
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.subjects import parse_ingest_subject
-from wepeople_projections.changes import Changes
-from wepeople_projections.decode import decode
+from wepeople_projections.batch.changes import Changes
 from wepeople_projections.errors import OperationError, ProjectionError
-from wepeople_projections.fold import Fold
-from wepeople_projections.memory import Memory, Place
-from wepeople_projections.parked import Parked
-from wepeople_projections.position import Position
+from wepeople_projections.folding.decode import decode
+from wepeople_projections.folding.fold import Fold
+from wepeople_projections.folding.memory import Memory, Place
+from wepeople_projections.folding.parked import Parked
+from wepeople_projections.folding.position import Position
 from wepeople_projections.postgres.unfit import leave_out_unfit
 from wepeople_projections.postgres.write import refused, write_changes
 from wepeople_projections.running.checkpoint import Checkpoint

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from wepeople_chassis.stream import StreamState
 from wepeople_contracts.subjects import org_filter, partition_filter, partition_of
-from wepeople_projections.projection import Definition
-from wepeople_projections.selection import Selection
+from wepeople_projections.definition.projection import Definition
+from wepeople_projections.definition.selection import Selection
 
 NOTHING = "ingest.-.-.-.-"
 """A subject of the stream under which nothing is ever stored."""

@@ -15,8 +15,8 @@ from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import Batch, StoredMessage
 from wepeople_chassis.tasks import end
 from wepeople_contracts.subjects import PARTITIONS, STREAM_SUBJECTS, partition_filter, partition_token
-from wepeople_projections.backlog import Stretch, count_messages
-from wepeople_projections.position import Position
+from wepeople_projections.folding.position import Position
+from wepeople_projections.replay.backlog import Stretch, count_messages
 from wepeople_projections.running.pace import Pace
 
 log = get_logger(__name__)

@@ -5,7 +5,7 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from wepeople_contracts.subjects import partition_of
-from wepeople_projections.memory import Memory, Place
+from wepeople_projections.folding.memory import Memory, Place
 from wepeople_projections.running.job import Job
 from wepeople_projections.running.statements import statements
 

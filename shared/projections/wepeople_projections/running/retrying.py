@@ -8,9 +8,9 @@ from psycopg import AsyncConnection
 
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.stream import StoredMessage
-from wepeople_projections.fold import Fold
-from wepeople_projections.memory import Memory, Place
-from wepeople_projections.parked import Parked
+from wepeople_projections.folding.fold import Fold
+from wepeople_projections.folding.memory import Memory, Place
+from wepeople_projections.folding.parked import Parked
 from wepeople_projections.running.dues import Due, Worker
 from wepeople_projections.running.job import Job
 from wepeople_projections.running.poison import begin_fold, write_or_refuse

@@ -14,7 +14,7 @@ from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.stream import StreamState, stream_state
 from wepeople_chassis.tasks import end
-from wepeople_projections.position import Fenced, Position
+from wepeople_projections.folding.position import Fenced, Position
 from wepeople_projections.postgres.write import will_pass
 from wepeople_projections.running.checkpoint import Checkpoint, last_of, load, verify
 from wepeople_projections.running.cut import Cut

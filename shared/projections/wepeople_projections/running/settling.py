@@ -7,7 +7,7 @@ row that cannot be applied.
 import time
 
 from wepeople_chassis.stream import stream_state
-from wepeople_projections.position import Position
+from wepeople_projections.folding.position import Position
 from wepeople_projections.running.checkpoint import Checkpoint, load
 from wepeople_projections.running.dues import find_dues, grouped
 from wepeople_projections.running.job import Job

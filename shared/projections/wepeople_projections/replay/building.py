@@ -13,11 +13,11 @@ from wepeople_chassis.broker import close, connect
 from wepeople_chassis.operator import Operator, operator_connection, stderr
 from wepeople_chassis.postgres import Pool, make_pool, own_names_only
 from wepeople_chassis.tasks import run_together
-from wepeople_projections.progress import display
-from wepeople_projections.projection import Definition
+from wepeople_projections.definition.projection import Definition
+from wepeople_projections.replay.progress import display
+from wepeople_projections.replay.tracking import Tracker
 from wepeople_projections.running.engine import Engine
 from wepeople_projections.running.options import RunOptions
-from wepeople_projections.tracking import Tracker
 
 CONNECT_SECONDS = 3
 POOL_CONNECTIONS = 4

@@ -4,7 +4,7 @@ import keyword
 import re
 import sys
 
-from wepeople_projections.columns import is_name
+from wepeople_projections.definition.columns import is_name
 
 CHECK = "_check"
 REBUILD = "_rebuild"

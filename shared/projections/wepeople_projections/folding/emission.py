@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from wepeople_projections.definition.operations import Operation
+from wepeople_projections.definition.projection import Handler
+from wepeople_projections.definition.table import Row
 from wepeople_projections.errors import OperationError
-from wepeople_projections.operations import Operation
-from wepeople_projections.projection import Handler
-from wepeople_projections.table import Row
 
 _OPERATIONS = frozenset(get_args(Operation))
 _HERE = str(Path(__file__).parent)

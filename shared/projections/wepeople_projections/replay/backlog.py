@@ -10,8 +10,8 @@ from nats.js.errors import NotFoundError
 
 from wepeople_chassis.stream import create_consumer, delete_consumer
 from wepeople_contracts.subjects import STREAM
+from wepeople_projections.definition.selection import Selection
 from wepeople_projections.running.reading import last_position, reading_filter
-from wepeople_projections.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)

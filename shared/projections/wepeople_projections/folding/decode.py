@@ -11,10 +11,10 @@ from wepeople_contracts.envelope import AcceptedRow, Envelope, EnvelopeOutline, 
 from wepeople_contracts.envelope import decode as decode_envelope
 from wepeople_contracts.rows import EventRow, SnapshotRow
 from wepeople_contracts.subjects import NO_APP, IngestSubject, parse_ingest_subject
-from wepeople_projections.items import Fact, Request
-from wepeople_projections.memory import Source
-from wepeople_projections.parked import WHOLE_MESSAGE, Parked
-from wepeople_projections.projection import Definition
+from wepeople_projections.definition.items import Fact, Request
+from wepeople_projections.definition.projection import Definition
+from wepeople_projections.folding.memory import Source
+from wepeople_projections.folding.parked import WHOLE_MESSAGE, Parked
 
 
 class StoredRequest(Struct, frozen=True):

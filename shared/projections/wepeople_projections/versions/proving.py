@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 from psycopg import AsyncConnection, IsolationLevel
 
-from wepeople_projections.building import Workplace, build
-from wepeople_projections.control import RowKey, execute, positions_of, skipped_rows
-from wepeople_projections.naming import CHECK
+from wepeople_projections.definition.naming import CHECK
+from wepeople_projections.definition.projection import Definition
 from wepeople_projections.postgres.about import About, read_about
 from wepeople_projections.postgres.ddl import create_schema, drop_schema
 from wepeople_projections.postgres.digest import Digest, Digests, digests, first_difference, keys_of
-from wepeople_projections.projection import Definition
+from wepeople_projections.replay.building import Workplace, build
 from wepeople_projections.running.options import RunOptions
+from wepeople_projections.versions.control import RowKey, execute, positions_of, skipped_rows
 
 Positions = Mapping[int, int]
 

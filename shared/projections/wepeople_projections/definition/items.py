@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from wepeople_contracts.directory import DirectoryFact
 from wepeople_contracts.envelope import RejectedRow
-from wepeople_projections.identity import Conflicted, Identifier
+from wepeople_projections.folding.identity import Conflicted, Identifier
 from wepeople_projections.times import as_datetime
 
 

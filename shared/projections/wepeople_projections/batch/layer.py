@@ -28,9 +28,9 @@ from itertools import count
 from operator import attrgetter
 from typing import Any
 
+from wepeople_projections.batch.merge import Key, problem_of_row, rules_of
+from wepeople_projections.definition.table import Row, TableSpec
 from wepeople_projections.errors import OperationError
-from wepeople_projections.merge import Key, problem_of_row, rules_of
-from wepeople_projections.table import Row, TableSpec
 
 _Rows = dict[Key, Row]
 _UNTOUCHED = object()

@@ -9,12 +9,12 @@ from nats.aio.client import Client
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.postgres import Pool
 from wepeople_contracts.subjects import PARTITIONS
-from wepeople_projections.backlog import count_messages, stretches
-from wepeople_projections.control import checkpoints, positions_of, sequences
-from wepeople_projections.position import Position
-from wepeople_projections.progress import BAR_SECONDS, Display, Meter
+from wepeople_projections.definition.selection import Selection
+from wepeople_projections.folding.position import Position
+from wepeople_projections.replay.backlog import count_messages, stretches
+from wepeople_projections.replay.progress import BAR_SECONDS, Display, Meter
 from wepeople_projections.running.options import RunOptions
-from wepeople_projections.selection import Selection
+from wepeople_projections.versions.control import checkpoints, positions_of, sequences
 
 LOOK_SECONDS = 1.0
 SILENT_SECONDS = 3.0

@@ -4,9 +4,9 @@ from msgspec import UNSET
 
 from wepeople_contracts.directory import WorkersImported
 from wepeople_contracts.rows import Actor
-from wepeople_projections.changes import Changes
-from wepeople_projections.decode import StoredFact, StoredRequest
-from wepeople_projections.identity import (
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.folding.decode import StoredFact, StoredRequest
+from wepeople_projections.folding.identity import (
     Claim,
     Identifier,
     Resolution,
@@ -16,7 +16,7 @@ from wepeople_projections.identity import (
     resolve,
     worker_identifier,
 )
-from wepeople_projections.memory import Memory, Source
+from wepeople_projections.folding.memory import Memory, Source
 
 Entry = tuple[int, Claim, str]
 """A person of an import who can be stored: the place in it, the claim by email, the name."""

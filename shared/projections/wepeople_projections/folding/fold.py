@@ -14,15 +14,15 @@ import msgspec
 from msgspec import Struct
 
 from wepeople_contracts.directory import OrgFounded
-from wepeople_projections.changes import Changes
-from wepeople_projections.decode import Decoded, StoredFact, StoredRequest, app_of, park
-from wepeople_projections.identity import Identifier
-from wepeople_projections.knowing import Knowledge, entries_of
-from wepeople_projections.memory import Memory, Place
-from wepeople_projections.parked import WHOLE_MESSAGE, Parked
-from wepeople_projections.projection import Definition
-from wepeople_projections.row_fold import RowFold
-from wepeople_projections.selection import Selection
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.definition.projection import Definition
+from wepeople_projections.definition.selection import Selection
+from wepeople_projections.folding.decode import Decoded, StoredFact, StoredRequest, app_of, park
+from wepeople_projections.folding.identity import Identifier
+from wepeople_projections.folding.knowing import Knowledge, entries_of
+from wepeople_projections.folding.memory import Memory, Place
+from wepeople_projections.folding.parked import WHOLE_MESSAGE, Parked
+from wepeople_projections.folding.row_fold import RowFold
 
 Part = tuple[int, Callable[[], bool]]
 """A row's index, or WHOLE_MESSAGE for what there is besides rows; and what applies it, which says whether it did."""

@@ -9,7 +9,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 
 from wepeople_contracts.rows import Actor
-from wepeople_projections.identity import Identifier, IdentityState
+from wepeople_projections.folding.identity import Identifier, IdentityState
 
 Source = tuple[str, str, str]
 """Org, app and connection: what the rows of one request have in common."""

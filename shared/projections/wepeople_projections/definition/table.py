@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from msgspec import Struct
 
-from wepeople_projections.columns import KEYS, NUMBERS, Column, Kind, Merge, columns_of, is_name
+from wepeople_projections.definition.columns import KEYS, NUMBERS, Column, Kind, Merge, columns_of, is_name
 from wepeople_projections.errors import DefinitionError
 
 RESERVED = (

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from wepeople_projections.changes import Changes
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.batch.layer import Layer, twice
+from wepeople_projections.batch.merge import Key, problem_of_row, rules_of
+from wepeople_projections.definition.table import Row, TableSpec
 from wepeople_projections.errors import OperationError
-from wepeople_projections.identity import Identifier
-from wepeople_projections.layer import Layer, twice
-from wepeople_projections.merge import Key, problem_of_row, rules_of
-from wepeople_projections.parked import Parked
-from wepeople_projections.table import Row, TableSpec
+from wepeople_projections.folding.identity import Identifier
+from wepeople_projections.folding.parked import Parked
 
 
 class MemoryTables:

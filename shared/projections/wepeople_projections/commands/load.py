@@ -19,16 +19,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from wepeople_projections.commands.imports import imported_from
+from wepeople_projections.definition.projection import Definition, Projection, define
 from wepeople_projections.errors import ProjectionError
-from wepeople_projections.imports import imported_from
-from wepeople_projections.projection import Definition, Projection, define
 
 BUILT_IN = "wepeople.projections"
 """The entry-point group by which members bring projections; the entry's name is the projection's."""
 _FILE = "projection_of_file_"
 """How modules that were made of projections' files are called."""
 _MACHINERY = ("wepeople_contracts", "wepeople_projections")
-_DECIDES_NOTHING = ("__pycache__", "commands", "kit", "skeleton")
+_DECIDES_NOTHING = ("__pycache__", "commands", "kit", "replay", "skeleton", "versions")
 
 
 class LoadError(ProjectionError):

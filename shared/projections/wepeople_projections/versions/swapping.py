@@ -11,12 +11,12 @@ from typing import Any
 from psycopg import AsyncConnection, errors
 
 from wepeople_chassis.postgres import Pool
-from wepeople_projections.control import Reached, checkpoints, statement, wait_at_most
+from wepeople_projections.definition.naming import REBUILD, REPLACED
 from wepeople_projections.errors import ProjectionError
-from wepeople_projections.naming import REBUILD, REPLACED
 from wepeople_projections.postgres.about import read_about
 from wepeople_projections.postgres.views import point_views, serve, serving_version
 from wepeople_projections.running.ownership import session_connection
+from wepeople_projections.versions.control import Reached, checkpoints, statement, wait_at_most
 
 LOCK_SECONDS = 0.3
 """Readers that come now wait as long as the swap waits for those that were there before. It is much less than Postgres'

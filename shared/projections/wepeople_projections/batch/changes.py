@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from wepeople_contracts.directory import OrgFounded
+from wepeople_projections.batch.layer import Layer, Undo, twice
+from wepeople_projections.batch.merge import Key, key_of_values
+from wepeople_projections.definition.operations import Add, Delete, Insert, Operation, Sql, Upsert
+from wepeople_projections.definition.table import Row, TableSpec
+from wepeople_projections.definition.taking import problem_of
 from wepeople_projections.errors import OperationError
-from wepeople_projections.identity import Identifier
-from wepeople_projections.layer import Layer, Undo, twice
-from wepeople_projections.merge import Key, key_of_values
-from wepeople_projections.operations import Add, Delete, Insert, Operation, Sql, Upsert
-from wepeople_projections.parked import Parked
-from wepeople_projections.table import Row, TableSpec
-from wepeople_projections.taking import problem_of
+from wepeople_projections.folding.identity import Identifier
+from wepeople_projections.folding.parked import Parked
 
 _Merge = Callable[[Layer, Key, Row, Undo], bool]
 

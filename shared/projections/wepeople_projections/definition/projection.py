@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from wepeople_contracts.directory import DirectoryFact
-from wepeople_projections.columns import is_name
+from wepeople_projections.definition.columns import is_name
+from wepeople_projections.definition.marking import ALL, F, check_takes_one, mark, marked, patterns_of
+from wepeople_projections.definition.operations import Emitted
+from wepeople_projections.definition.selection import matches
+from wepeople_projections.definition.table import Row, TableSpec, spec_of
 from wepeople_projections.errors import DefinitionError
-from wepeople_projections.marking import ALL, F, check_takes_one, mark, marked, patterns_of
-from wepeople_projections.operations import Emitted
-from wepeople_projections.selection import matches
-from wepeople_projections.table import Row, TableSpec, spec_of
 
 Handler = Callable[[Any], Emitted]
 

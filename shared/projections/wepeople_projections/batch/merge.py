@@ -15,9 +15,9 @@ from math import isnan
 from operator import attrgetter
 from typing import Any
 
-from wepeople_projections.columns import Column, Kind, Merge
-from wepeople_projections.table import Row, TableSpec
-from wepeople_projections.taking import (
+from wepeople_projections.definition.columns import Column, Kind, Merge
+from wepeople_projections.definition.table import Row, TableSpec
+from wepeople_projections.definition.taking import (
     is_beyond_doubt,
     is_raw_text,
     is_surely_json,

@@ -4,9 +4,9 @@ from msgspec import UNSET
 
 from wepeople_contracts.envelope import AcceptedRow
 from wepeople_contracts.rows import EventRow, SnapshotRow
-from wepeople_projections.decode import StoredFact, StoredRequest
-from wepeople_projections.identity import Resolution
-from wepeople_projections.items import Event, Identified, Request, Snapshot
+from wepeople_projections.definition.items import Event, Identified, Request, Snapshot
+from wepeople_projections.folding.decode import StoredFact, StoredRequest
+from wepeople_projections.folding.identity import Resolution
 from wepeople_projections.times import observed_at_us, occurred_at_us
 
 

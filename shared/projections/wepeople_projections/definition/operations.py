@@ -5,8 +5,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from wepeople_projections.definition.table import Row, spec_of
 from wepeople_projections.errors import OperationError
-from wepeople_projections.table import Row, spec_of
 
 
 class Insert(Struct, frozen=True, gc=False):

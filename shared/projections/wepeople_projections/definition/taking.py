@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from wepeople_projections.columns import Column, Kind
+from wepeople_projections.definition.columns import Column, Kind
 
 _JSONB_BYTES = 100_000
 _SHOWN_LENGTH = 60

@@ -1,9 +1,9 @@
 """Whether what was proved of a version is still so: its tables are hashed again, and compared with the proof."""
 
-from wepeople_projections.building import Workplace
-from wepeople_projections.control import checkpoints, execute
 from wepeople_projections.postgres.digest import digests
-from wepeople_projections.proving import one_moment
+from wepeople_projections.replay.building import Workplace
+from wepeople_projections.versions.control import checkpoints, execute
+from wepeople_projections.versions.proving import one_moment
 
 
 async def changed_since_proof(place: Workplace, schema: str) -> str | None:

@@ -11,17 +11,17 @@ from msgspec import UNSET
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.envelope import AcceptedRow, RejectedRow
 from wepeople_contracts.rows import EventRow, SnapshotRow
-from wepeople_projections.as_items import event_of, identified_of, snapshot_of
-from wepeople_projections.changes import Changes
-from wepeople_projections.decode import StoredFact, StoredRequest
-from wepeople_projections.emission import emitted, reason_of
-from wepeople_projections.identity import Resolution
-from wepeople_projections.items import Event, Reject
-from wepeople_projections.knowing import Entry, Knowledge
-from wepeople_projections.memory import Memory
-from wepeople_projections.parked import WHOLE_MESSAGE, Parked
-from wepeople_projections.projection import Definition, Handler
-from wepeople_projections.selection import Selection
+from wepeople_projections.batch.changes import Changes
+from wepeople_projections.definition.as_items import event_of, identified_of, snapshot_of
+from wepeople_projections.definition.items import Event, Reject
+from wepeople_projections.definition.projection import Definition, Handler
+from wepeople_projections.definition.selection import Selection
+from wepeople_projections.folding.decode import StoredFact, StoredRequest
+from wepeople_projections.folding.emission import emitted, reason_of
+from wepeople_projections.folding.identity import Resolution
+from wepeople_projections.folding.knowing import Entry, Knowledge
+from wepeople_projections.folding.memory import Memory
+from wepeople_projections.folding.parked import WHOLE_MESSAGE, Parked
 from wepeople_projections.times import EPOCH, MICROSECOND
 
 Calls = list[tuple[Sequence[Handler], Any]]

@@ -12,8 +12,14 @@ from psycopg import AsyncConnection, errors
 
 from wepeople_chassis.stream import stream_state
 from wepeople_contracts.subjects import PARTITIONS
-from wepeople_projections.building import Workplace, build
-from wepeople_projections.control import (
+from wepeople_projections.commands.load import Loaded
+from wepeople_projections.definition.naming import REBUILD, REPLACED
+from wepeople_projections.errors import ProjectionError
+from wepeople_projections.postgres.about import About, OnPoison, read_about, schemas
+from wepeople_projections.postgres.ddl import create_schema, drop_schema
+from wepeople_projections.replay.building import Workplace, build
+from wepeople_projections.running.options import RunOptions
+from wepeople_projections.versions.control import (
     Reached,
     checkpoints,
     execute,
@@ -22,13 +28,7 @@ from wepeople_projections.control import (
     statement,
     wait_at_most,
 )
-from wepeople_projections.errors import ProjectionError
-from wepeople_projections.load import Loaded
-from wepeople_projections.naming import REBUILD, REPLACED
-from wepeople_projections.postgres.about import About, OnPoison, read_about, schemas
-from wepeople_projections.postgres.ddl import create_schema, drop_schema
-from wepeople_projections.running.options import RunOptions
-from wepeople_projections.swapping import put_in_place
+from wepeople_projections.versions.swapping import put_in_place
 
 NEAR_SECONDS = 2.0
 """A round that was over so soon has left so little behind that the rest can be done while the old one stands still."""

@@ -12,7 +12,7 @@ from wepeople_chassis.broker import NatsAddress, close, connect, serve_ready, wa
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.ops import Ops, nats_answers, start_ops, stream_answers
 from wepeople_gateway.budgets import Budgets
-from wepeople_gateway.certificate import server_context
+from wepeople_gateway.certificate import ServerCertificate
 from wepeople_gateway.connection import Manners
 from wepeople_gateway.developers.documents import add_documents
 from wepeople_gateway.ingest.handler import IngestHandler
@@ -112,9 +112,15 @@ def _make_site(runner: GatewayRunner, settings: GatewaySettings, room: Room) -> 
     host, port = settings.http_host, settings.http_port
     if settings.http_certificate_file is None or settings.http_key_file is None:
         return web.TCPSite(runner, host, port, backlog=_BACKLOG)
-    context = server_context(settings.http_certificate_file, settings.http_key_file)
+    certificate = ServerCertificate(settings.http_certificate_file, settings.http_key_file)
     return TlsSite(
-        runner, host, port, context=context, room=room, handshake_seconds=settings.head_seconds, backlog=_BACKLOG
+        runner,
+        host,
+        port,
+        certificate=certificate,
+        room=room,
+        handshake_seconds=settings.head_seconds,
+        backlog=_BACKLOG,
     )
 
 

@@ -1,8 +1,57 @@
-"""The gateway's certificate and its key, from files."""
+"""The gateway's certificate and its key, from files, and anew when they are replaced."""
 
+import asyncio
 import ssl
 from pathlib import Path
 from typing import NoReturn
+
+from wepeople_chassis.logging import get_logger
+
+log = get_logger(__name__)
+
+_LOOK_SECONDS = 2.0
+
+_Mark = tuple[int, int, int, int] | None
+"""What tells one file from the one that took its place: device, inode, time of change in ns, bytes."""
+
+
+class ServerCertificate:
+    """The pair that new connections are shown. One that replaces it on the disk is taken without a restart; one that is
+    no good is refused with a line of the log, and the old one stays.
+
+    Errors of the first pair are those of `server_context`.
+    """
+
+    def __init__(self, certificate_file: Path, key_file: Path) -> None:
+        self._files = (certificate_file, key_file)
+        self._seen = self._tried = self._marks()
+        self.context = server_context(certificate_file, key_file)
+
+    async def follow(self) -> NoReturn:
+        """Look again and again; a slow disk holds up nobody else."""
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.to_thread(self.look)
+
+    def look(self) -> None:
+        """Take what is on the disk if it is new, and has stood still since the last look, because the two files are
+        replaced one after the other.
+        """
+        marks = self._marks()
+        stood_still = marks == self._seen
+        self._seen = marks
+        if marks == self._tried or not stood_still:
+            return
+        self._tried = marks
+        try:
+            self.context = server_context(*self._files)
+        except (OSError, ValueError) as error:
+            log.warning("certificate_refused", error=str(error))
+        else:
+            log.info("certificate_taken")
+
+    def _marks(self) -> tuple[_Mark, ...]:
+        return tuple(map(_mark, self._files))
 
 
 def server_context(certificate_file: Path, key_file: Path) -> ssl.SSLContext:
@@ -22,3 +71,11 @@ def server_context(certificate_file: Path, key_file: Path) -> ssl.SSLContext:
     except ssl.SSLError as error:
         raise ValueError(f"{certificate_file} and {key_file} are no certificate and its key in PEM") from error
     return context
+
+
+def _mark(file: Path) -> _Mark:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size

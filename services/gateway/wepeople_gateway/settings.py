@@ -20,7 +20,7 @@ class GatewaySettings(ServiceSettings):
 
     http_certificate_file: Path | None = Field(default=None, examples=["/run/secrets/tls.crt"])
     """The certificate that clients are shown, as PEM, with those between it and its authority; then all speak TLS. A
-    new one is taken at the next start.
+    new one that takes the file's place is shown to new connections within seconds.
     """
 
     http_key_file: Path | None = Field(default=None, examples=["/run/secrets/tls.key"])

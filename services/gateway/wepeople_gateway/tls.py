@@ -6,13 +6,13 @@ would be held in no bounds. So connections are accepted here, and the loop has t
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Coroutine, Sequence
 from typing import Any, cast
 
 from aiohttp import web
 
 from wepeople_chassis.logging import get_logger
+from wepeople_gateway.certificate import ServerCertificate
 from wepeople_gateway.connection import Connection
 from wepeople_gateway.metrics import tls_refused
 from wepeople_gateway.room import Room
@@ -38,14 +38,14 @@ class TlsSite(web.TCPSite):
         host: str,
         port: int,
         *,
-        context: ssl.SSLContext,
+        certificate: ServerCertificate,
         room: Room,
         handshake_seconds: float,
         backlog: int,
     ) -> None:
-        super().__init__(runner, host, port, ssl_context=context, backlog=backlog)
+        super().__init__(runner, host, port, ssl_context=certificate.context, backlog=backlog)
         self._address = (host, port)
-        self._context = context
+        self._certificate = certificate
         self._room = room
         self._handshake_seconds = handshake_seconds
         self._tasks: set[asyncio.Task[None]] = set()
@@ -56,6 +56,7 @@ class TlsSite(web.TCPSite):
         listeners = await _listen(*self._address, self._backlog)
         await web.BaseSite.start(self)
         self._server = cast(asyncio.AbstractServer, _Listening(listeners))
+        self._run(self._certificate.follow())
         for listener in listeners:
             self._run(self._accept(listener))
 
@@ -98,7 +99,7 @@ class TlsSite(web.TCPSite):
             await asyncio.get_running_loop().connect_accepted_socket(
                 lambda: connection,
                 client,
-                ssl=self._context,
+                ssl=self._certificate.context,
                 ssl_handshake_timeout=self._handshake_seconds,
                 ssl_shutdown_timeout=_GOODBYE_SECONDS,
             )

@@ -6,38 +6,20 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.kubernetes.arrows import (
+    DRAWN,
+    FROM_OUTSIDE,
+    FROM_OUTSIDE_IN_PRODUCTION_TOO,
+    IN_PRODUCTION_TOO,
+    OUT_IN_PRODUCTION,
+    USES_NATS,
+    USES_POSTGRES,
+    Arrow,
+)
 from deploy.kubernetes.render import HERE, OVERLAYS
-from tests.support.manifests import OURS, SERVICES, container, of_kind, part, workloads
+from tests.support.manifests import OURS, container, of_kind, part, workloads
 from wepeople_provision.nats_users import USERS
 
-Arrow = tuple[str, str, int]
-
-USES_NATS = {"gateway", "auth", "quota", "projector", "provision", "analyst", "operator"}
-USES_POSTGRES = USES_NATS - {"gateway"}
-"""The gateway has no database."""
-
-DRAWN: set[Arrow] = {
-    *((user, "nats", 4222) for user in USES_NATS),
-    *((user, "postgres", 5432) for user in USES_POSTGRES),
-    ("operator", "gateway", 8080),
-}
-FROM_OUTSIDE: set[Arrow] = {
-    ("namespace wepeople.io/ingress=true", "gateway", 8080),
-    *(("namespace wepeople.io/monitoring=true", service, 9090) for service in SERVICES),
-}
-IN_PRODUCTION_TOO: set[Arrow] = {
-    ("nats", "nats", 6222),
-    *(("postgres", "postgres", port) for port in (5432, 8000)),
-}
-FROM_OUTSIDE_IN_PRODUCTION_TOO: set[Arrow] = {
-    ("namespace wepeople.io/monitoring=true", "nats", 7777),
-    ("namespace wepeople.io/monitoring=true", "postgres", 9187),
-    *(("namespace kubernetes.io/metadata.name=cnpg-system", "postgres", port) for port in (5432, 8000)),
-}
-OUT_IN_PRODUCTION: set[Arrow] = {
-    *((service, "namespace kubernetes.io/metadata.name=observability", 4318) for service in SERVICES),
-    *(("postgres", "0.0.0.0/0", port) for port in (443, 6443)),
-}
 NAMES = ("everybody", "namespace kubernetes.io/metadata.name=kube-system", 53)
 
 every_overlay = pytest.mark.parametrize("overlay", OVERLAYS)

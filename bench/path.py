@@ -14,7 +14,7 @@ from bench.lag import Observation, lags
 from bench.load import LoadResult, LoadSpec, run_load
 from bench.plan import Plan
 from bench.statistic import percentile
-from wepeople_chassis.stream import stream_state
+from wepeople_chassis.stream import stream_of
 from wepeople_chassis.tasks import end
 from wepeople_contracts.subjects import partition_of
 
@@ -53,7 +53,7 @@ class Watcher:
 
     async def wait_for_all(self) -> float:
         """When everything that is in the stream now can be read (monotonic seconds)."""
-        end = (await stream_state(self._ground.connection)).last_sequence
+        end = (await stream_of(self._ground.connection, partition_of(self._ground.org_id))).last_sequence
         async with asyncio.timeout(_VISIBLE_SECONDS):
             while await self.checkpoint() < end:  # noqa: ASYNC110 - the table announces nothing
                 await asyncio.sleep(POLL_SECONDS)

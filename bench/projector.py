@@ -11,7 +11,7 @@ from bench.figures import Bound, Finding, Tell, comparison
 from bench.ground import Ground, running_ground
 from bench.load import LoadSpec, run_load
 from bench.plan import Plan
-from wepeople_chassis.stream import stream_state
+from wepeople_chassis.stream import stream_of
 from wepeople_contracts.subjects import partition_of
 
 SUBJECT = "projector"
@@ -87,7 +87,7 @@ async def _project(ground: Ground, database: AsyncConnection) -> float:
     What came with the first commit does not count, nor does the time until then: that is the process's start.
     """
     await empty_read_models(database)
-    end = (await stream_state(ground.connection)).last_sequence
+    end = (await stream_of(ground.connection, partition_of(ground.org_id))).last_sequence
     partition = partition_of(ground.org_id)
     query = "SELECT sequence FROM live_v1.checkpoint WHERE partition = %s"
     # Messages of the org's founding come before those of the requests.

@@ -17,7 +17,7 @@ from nats.aio.msg import Msg
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.logging import configure_logging
 from wepeople_chassis.stream import create_consumer
-from wepeople_contracts.subjects import STREAM
+from wepeople_contracts.subjects import STREAMS
 
 PULL = 256
 _LIMIT_SECONDS = 120.0
@@ -33,14 +33,14 @@ class ReadSpec(Struct, frozen=True):
 async def read(spec: ReadSpec) -> float:
     """Messages per second, from the first asking to the last message."""
     connection = await connect(NatsAddress(spec.nats_url), "bench-reading")
-    consumer = (await create_consumer(connection, {"deliver_policy": "all"}))["name"]
+    consumer = (await create_consumer(connection, STREAMS[0], {"deliver_policy": "all"}))["name"]
     inbox = connection.new_inbox()
     request = json.dumps({"batch": PULL, "expires": int(_LIMIT_SECONDS * 1e9)}).encode()
     done = asyncio.Event()
     received = 0
 
     async def ask() -> None:
-        await connection.publish(f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer}", request, reply=inbox)
+        await connection.publish(f"$JS.API.CONSUMER.MSG.NEXT.{STREAMS[0]}.{consumer}", request, reply=inbox)
 
     async def count(message: Msg) -> None:
         nonlocal received

@@ -11,16 +11,18 @@ from tests.support.client import Answer, client
 from tests.support.exactness import charged, events_body, stored_messages
 from tests.support.operators import Operators
 from tests.support.read_models import eventually
-from wepeople_contracts.subjects import STREAM
+from wepeople_contracts.subjects import STREAMS
 
 WINDOW_SECONDS = 2.0
 
 
 async def set_window(operator: Operators, seconds: float) -> None:
     """How long the stream refuses a message id that it holds."""
-    info = json.loads((await operator.connection.request(f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout=5)).data)
+    info = json.loads((await operator.connection.request(f"$JS.API.STREAM.INFO.{STREAMS[0]}", b"", timeout=5)).data)
     config = json.dumps(info["config"] | {"duplicate_window": int(seconds * 1e9)}).encode()
-    reply = json.loads((await operator.connection.request(f"$JS.API.STREAM.UPDATE.{STREAM}", config, timeout=5)).data)
+    reply = json.loads(
+        (await operator.connection.request(f"$JS.API.STREAM.UPDATE.{STREAMS[0]}", config, timeout=5)).data
+    )
     assert "error" not in reply, reply
 
 

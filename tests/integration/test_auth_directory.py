@@ -15,7 +15,7 @@ from wepeople_auth.directory.facts import app_created, org_founded, outbox_fact
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.rpc import Refused
-from wepeople_chassis.stream import StoredMessage, stream_state
+from wepeople_chassis.stream import StoredMessage, state_of
 from wepeople_contracts.directory import AppCreated, OrgFounded, WorkersImported, decode_fact
 from wepeople_contracts.envelope import MSG_ID_HEADER
 from wepeople_contracts.operators import (
@@ -32,7 +32,7 @@ from wepeople_contracts.operators import (
     Org,
     OrgList,
 )
-from wepeople_contracts.subjects import NO_APP, STREAM, STREAM_SUBJECTS, ingest_subject
+from wepeople_contracts.subjects import NO_APP, STREAM_SUBJECTS, STREAMS, ingest_subject
 from wepeople_provision.stream import provision_streams
 
 
@@ -44,8 +44,8 @@ async def auth(fresh: Fresh, tmp_path: Path) -> AsyncIterator[Auth]:
 
 async def stored(auth: Auth) -> list[StoredMessage]:
     """Everything in the stream."""
-    last = (await stream_state(auth.connection)).last_sequence
-    reader = StreamReader(auth.connection, filter_subject=STREAM_SUBJECTS, after=0)
+    last = (await state_of(auth.connection, STREAMS[0])).last_sequence
+    reader = StreamReader(auth.connection, stream=STREAMS[0], filter_subject=STREAM_SUBJECTS, after=0)
     messages: list[StoredMessage] = []
     async with aclosing(reader.batches()) as batches:
         async for batch in batches:
@@ -158,7 +158,7 @@ async def test_a_whitelist_grows_to_its_bound_and_no_further(auth: Auth) -> None
 
 
 async def test_without_the_stream_a_command_is_refused_and_nothing_happened(auth: Auth, fresh: Fresh) -> None:
-    await auth.connection.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout=5)
+    await auth.connection.request(f"$JS.API.STREAM.DELETE.{STREAMS[0]}", b"", timeout=5)
     error = await refusal(auth.command("create_org", CreateOrg(name="Acme"), Org))
     assert error.code == "unavailable"
     assert "Nothing was changed" in error.message
@@ -188,7 +188,7 @@ async def test_what_a_crash_left_in_the_outbox_is_sent_at_the_start_in_order_and
 
 async def test_no_key_is_issued_while_its_app_is_not_in_the_stream(auth: Auth, fresh: Fresh) -> None:
     app = await auth.app(await auth.org())
-    await auth.connection.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout=5)
+    await auth.connection.request(f"$JS.API.STREAM.DELETE.{STREAMS[0]}", b"", timeout=5)
     left_over = outbox_fact(org_founded("Acme"))
     async with await AsyncConnection.connect(fresh.admin_dsn) as database:
         await database.execute(

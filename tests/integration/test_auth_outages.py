@@ -17,7 +17,7 @@ from wepeople_chassis.broker import NatsAddress, connect, is_ready
 from wepeople_chassis.rpc import Refused, Unavailable
 from wepeople_contracts.directory import AppCreated, OrgFounded, decode_fact
 from wepeople_contracts.operators import App, CreateApp, CreateOrg, Org
-from wepeople_contracts.subjects import STREAM
+from wepeople_contracts.subjects import STREAMS
 from wepeople_embedded.nats_server import NatsServer
 from wepeople_embedded.ports import free_port
 from wepeople_embedded.postgres_server import PostgresServer
@@ -81,7 +81,7 @@ async def bare(killable: Home) -> Home:
 async def home(bare: Home) -> Home:
     """Both servers run, the stream is empty and the test's database provisioned."""
     connection = await connect(NatsAddress(bare.nats.url), "test-outages")
-    await connection.request(f"$JS.API.STREAM.DELETE.{STREAM}", b"", timeout=5)
+    await connection.request(f"$JS.API.STREAM.DELETE.{STREAMS[0]}", b"", timeout=5)
     await connection.close()
     await bare.provision()
     return bare
@@ -242,5 +242,5 @@ async def _column(home: Home, query: str) -> list[str]:
 
 async def _stored_bodies(auth: Auth) -> list[bytes]:
     stream = auth.connection.jetstream()
-    last = (await stream.stream_info(STREAM)).state.last_seq
-    return [(await stream.get_msg(STREAM, seq)).data or b"" for seq in range(1, last + 1)]
+    last = (await stream.stream_info(STREAMS[0])).state.last_seq
+    return [(await stream.get_msg(STREAMS[0], seq)).data or b"" for seq in range(1, last + 1)]

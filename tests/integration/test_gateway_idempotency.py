@@ -12,7 +12,7 @@ from tests.support.client import Client, client, refusal
 from tests.support.operators import EVENT_TYPE, Caller, Operators
 from tests.support.read_models import eventually, query, rows_of_request
 from tests.support.system import RunningSystem
-from wepeople_contracts.subjects import STREAM, ingest_subject
+from wepeople_contracts.subjects import STREAMS, ingest_subject
 
 pytestmark = pytest.mark.usefixtures("unharmed")
 
@@ -28,7 +28,7 @@ async def stored_messages(operator: Operators, caller: Caller) -> int:
     """How many events requests of the app the stream holds."""
     subject = ingest_subject(caller.org_id, caller.app_id, "events")
     body = json.dumps({"subjects_filter": subject}).encode()
-    reply = await operator.connection.request(f"$JS.API.STREAM.INFO.{STREAM}", body, timeout=5)
+    reply = await operator.connection.request(f"$JS.API.STREAM.INFO.{STREAMS[0]}", body, timeout=5)
     count: int = (json.loads(reply.data)["state"].get("subjects") or {}).get(subject, 0)
     return count
 

@@ -9,12 +9,12 @@ from tests.support.nats_users import nats_as
 from tests.support.system import RunningSystem
 from wepeople_chassis.broker import connect
 from wepeople_contracts.ids import new_key
-from wepeople_contracts.subjects import AUTHENTICATE, USAGE
+from wepeople_contracts.subjects import AUTHENTICATE, QUOTA_ALL
 
 
 async def test_quota_is_never_shown_the_inbox_of_auths_answers(system: RunningSystem, api: Client) -> None:
     questions: asyncio.Queue[Msg] = asyncio.Queue()
-    asked = {"auth": AUTHENTICATE, "quota": USAGE}
+    asked = {"auth": AUTHENTICATE, "quota": QUOTA_ALL}
     connections = [await connect(nats_as(user, system.nats_url), f"also-{user}") for user in asked]
     try:
         for connection, subject in zip(connections, asked.values(), strict=True):
@@ -27,8 +27,8 @@ async def test_quota_is_never_shown_the_inbox_of_auths_answers(system: RunningSy
         async with asyncio.timeout(10):
             while len(inboxes) < len(asked):
                 question = await questions.get()
-                inboxes.setdefault(question.subject, set()).add(question.reply.rpartition(".")[0])
+                inboxes.setdefault(question.subject.split(".")[1], set()).add(question.reply.rpartition(".")[0])
     finally:
         for connection in connections:
             await connection.close()
-    assert inboxes[AUTHENTICATE].isdisjoint(inboxes[USAGE])
+    assert inboxes["auth"].isdisjoint(inboxes["quota"])

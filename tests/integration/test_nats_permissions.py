@@ -19,7 +19,7 @@ from tests.support.nats_users import ACCESS, SEEDS, nats_as
 from tests.support.nats_uses import ASKERS, CALLS, FORBIDDEN_CALLS, SUBJECTS
 from wepeople_chassis.broker import NatsAddress, connect, is_ready, serve_ready, user_of_seed
 from wepeople_chassis.rpc_server import make_broker
-from wepeople_chassis.stream import stream_state
+from wepeople_chassis.stream import state_of
 from wepeople_contracts.auth import KeyRevoked
 from wepeople_contracts.directory import decode_fact
 from wepeople_contracts.subjects import (
@@ -27,14 +27,15 @@ from wepeople_contracts.subjects import (
     KEY_REVOKED,
     LEASE_BUCKET,
     LEASE_STREAM,
-    LEASE_SUBJECT,
-    LEAVING,
     NO_APP,
     REQUEST_STATUS,
-    USAGE,
+    STREAMS,
     auth_command,
     ingest_subject,
+    lease_subject,
+    leaving_subject,
     ready_subject,
+    usage_subject,
 )
 from wepeople_embedded.nats_server import NatsServer
 from wepeople_embedded.ports import free_port
@@ -100,7 +101,7 @@ async def trying(user: str, server: NatsServer) -> AsyncIterator[Trying]:
 
 async def last_sequence(server: NatsServer) -> int:
     async with trying("operator", server) as operator:
-        return (await stream_state(operator.connection)).last_sequence
+        return (await state_of(operator.connection, STREAMS[0])).last_sequence
 
 
 async def ignore(_: Msg) -> None:
@@ -182,22 +183,33 @@ async def test_an_answer_goes_to_who_asked_and_to_nobody_who_does_not_ask(server
         async def answer(message: Msg) -> None:
             await message.respond(b"answer")
 
-        await quota.connection.subscribe(USAGE, cb=answer)
+        await quota.connection.subscribe(usage_subject("org_1"), cb=answer)
         strangers = nats_as("analyst", server.url).inbox_prefix
         await quota.connection.publish(f"{strangers}.x", b"unasked")
         assert len(await quota.refused()) == 1
-        reply = await gateway.connection.request(USAGE, b"", timeout=5)
+        reply = await gateway.connection.request(usage_subject("org_1"), b"", timeout=5)
         assert reply.data == b"answer"
 
 
-PLACES = (EVENTS, FACT, "$JS.API.STREAM.PURGE.INGEST", "$JS.API.STREAM.DELETE.INGEST", LEASE_SUBJECT, KEY_REVOKED)
+PLACES = (
+    EVENTS,
+    FACT,
+    "$JS.API.STREAM.PURGE.INGEST",
+    "$JS.API.STREAM.DELETE.INGEST",
+    lease_subject(STREAMS[0]),
+    KEY_REVOKED,
+)
 
 
 @pytest.mark.parametrize(
     ("answerer", "asker", "subject"),
     [
-        *(("auth", "auth", KEY_REVOKED), ("quota", "quota", LEAVING)),
-        *(("quota", "gateway", USAGE), ("auth", "gateway", AUTHENTICATE), ("auth", "operator", auth_command("x"))),
+        *(("auth", "auth", KEY_REVOKED), ("quota", "quota", leaving_subject(STREAMS[0]))),
+        *(
+            ("quota", "gateway", usage_subject("org_1")),
+            ("auth", "gateway", AUTHENTICATE),
+            ("auth", "operator", auth_command("x")),
+        ),
         *(("projector", "gateway", REQUEST_STATUS), ("gateway", "operator", ready_subject("gateway"))),
     ],
 )
@@ -229,7 +241,7 @@ async def test_the_leases_bucket_of_a_release_before_is_narrowed_and_its_entry_k
         done = await provision_streams(provisioner)
         assert [line.split(" -> ")[0].split()[2] for line in done[1:]] == ["subjects", "max_msg_size"]
         assert (await provision_streams(provisioner))[1] == f"stream {LEASE_STREAM}: as it should be"
-        refused = json.loads((await quota.connection.request(LEASE_SUBJECT, bytes(2000), timeout=5)).data)
+        refused = json.loads((await quota.connection.request(lease_subject(STREAMS[0]), bytes(2000), timeout=5)).data)
         assert "size" in refused["error"]["description"]
         assert await Bucket(quota.connection).read() == written
     async with nats_at(NatsAddress(server.url)) as guest:

@@ -17,8 +17,8 @@ from tests.support.shell import wepeople
 from tests.support.tls import write_ca, write_server
 from wepeople_chassis.broker import NatsAddress, connect, is_ready
 from wepeople_chassis.rpc_server import make_broker
-from wepeople_chassis.stream import stream_state
-from wepeople_contracts.subjects import USAGE, ingest_subject
+from wepeople_chassis.stream import state_of
+from wepeople_contracts.subjects import STREAMS, ingest_subject, usage_subject
 from wepeople_embedded.binaries import nats_server
 from wepeople_embedded.child import Child
 from wepeople_embedded.nats_server import NatsServer, configuration
@@ -78,16 +78,16 @@ async def refusal(address: NatsAddress) -> str:
 
 async def test_requests_and_the_stream_work_through_tls(server: TlsServer) -> None:
     broker = make_broker(server.address("quota"), "quota-rpc")
-    broker.subscriber(USAGE)(lambda: "answered")
+    broker.subscriber(usage_subject("org_1"))(lambda: "answered")
     gateway = await connect(server.address("gateway", host="localhost"), "gateway")
     try:
         await broker.start()
         async with asyncio.timeout(10):
-            while not (await gateway.request(USAGE, b"", timeout=5)).data:
+            while not (await gateway.request(usage_subject("org_1"), b"", timeout=5)).data:
                 await asyncio.sleep(0.01)
         stored = await gateway.request(EVENTS, b"x" * 1_000_000, timeout=5)
         assert json.loads(stored.data)["stream"] == "INGEST"
-        assert (await stream_state(gateway)).messages >= 1
+        assert (await state_of(gateway, STREAMS[0])).messages >= 1
     finally:
         await broker.stop()
         await gateway.close()

@@ -21,7 +21,7 @@ from wepeople_chassis.rpc import Refused, call
 from wepeople_contracts.auth import Authenticate, Principal
 from wepeople_contracts.projection import RequestQuery, RequestStatus
 from wepeople_contracts.quota import Release, Reserve, Usage, UsageQuery, Verdict
-from wepeople_contracts.subjects import AUTHENTICATE, RELEASE, REQUEST_STATUS, USAGE, reserve_subject
+from wepeople_contracts.subjects import AUTHENTICATE, REQUEST_STATUS, release_subject, reserve_subject, usage_subject
 from wepeople_gateway.specification.openapi import openapi_document
 
 pytestmark = pytest.mark.usefixtures("unharmed")
@@ -122,11 +122,15 @@ async def test_a_key_of_ours_does_not_open_theirs(system: RunningSystem, operato
     assert theirs.found_in(answer.body) == []
 
 
+QUESTIONS = {
+    *("AUTHENTICATE", "QUOTA_ALL", "REQUEST_STATUS"),
+    *("quota_filter", "reserve_subject", "release_subject", "usage_subject"),
+}
+
+
 def test_every_question_between_services_is_tried() -> None:
     asked = {name for name, uses in USES.items() if uses[0].subject.startswith("rpc.")}
-    assert asked == {"AUTHENTICATE", "RELEASE", "USAGE", "RESERVE_ALL", "REQUEST_STATUS", "reserve_subject"} | (
-        OPERATORS_OWN
-    )
+    assert asked == QUESTIONS | (OPERATORS_OWN)
 
 
 async def test_a_question_in_our_name_tells_nothing(operator: Operators, theirs: Theirs) -> None:
@@ -145,7 +149,7 @@ async def test_a_question_in_our_name_tells_nothing(operator: Operators, theirs:
     ):
         question = RequestQuery(org_id=org_id, app_id=app_id, request_id=theirs.request_id)
         assert await answered(REQUEST_STATUS, question, RequestStatus) == "not_found"
-    assert theirs.found_in(await answered(USAGE, UsageQuery(org_id=ours.org_id), Usage)) == []
+    assert theirs.found_in(await answered(usage_subject(ours.org_id), UsageQuery(org_id=ours.org_id), Usage)) == []
     assert theirs.found_in(await answered(AUTHENTICATE, Authenticate(token=ours.token), Principal)) == []
 
 
@@ -166,12 +170,12 @@ async def test_what_another_org_has_reserved_is_not_given_back_in_our_name(opera
         assert answer.verdict.verdict == "granted"
 
     async def reserved(org_id: str) -> int:
-        return (await call(connection, USAGE, UsageQuery(org_id=org_id), Usage)).reserved
+        return (await call(connection, usage_subject(org_id), UsageQuery(org_id=org_id), Usage)).reserved
 
     await reserve(other, "theirs")
     await reserve(ours, "ours")
     for message_id in ("theirs", "ours"):
         release = Release(org_id=ours.org_id, message_id=message_id)
-        await connection.publish(RELEASE, release.model_dump_json().encode())
+        await connection.publish(release_subject(release.org_id), release.model_dump_json().encode())
     await eventually(lambda: reserved(ours.org_id), lambda units: units == 0, what="ours is given back")
     assert await reserved(other.org_id) == 3

@@ -20,8 +20,8 @@ from tests.support.read_models import rows_of_request
 from tests.support.shell import WEPEOPLE, wepeople
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.logging import without_secrets
-from wepeople_chassis.stream import stream_state
-from wepeople_contracts.subjects import STREAM
+from wepeople_chassis.stream import state_of
+from wepeople_contracts.subjects import STREAMS
 from wepeople_provision.roles import LOGIN_ROLES
 
 EVENT = {"eventType": EVENT_TYPE, "category": "code", "actor": {"email": "alex@acme.com"}}
@@ -87,11 +87,11 @@ async def test_no_metric_and_nothing_else_on_the_ops_port_has_one(planted: Plant
 async def test_no_message_of_the_stream_has_one(planted: Planted) -> None:
     connection = await connect(NatsAddress(planted.system.nats_url), "tests")
     try:
-        last = (await stream_state(connection)).last_sequence
+        last = (await state_of(connection, STREAMS[0])).last_sequence
         assert last > 2
         for sequence in range(1, last + 1):
             try:
-                message = await connection.jetstream().get_msg(STREAM, sequence)
+                message = await connection.jetstream().get_msg(STREAMS[0], sequence)
             except APIError:
                 continue
             stored = f"{message.subject} {message.headers}".encode() + (message.data or b"")

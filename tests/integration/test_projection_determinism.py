@@ -14,7 +14,8 @@ from tests.support.engines import Ground, ground_of
 from tests.support.fresh import Fresh
 from tests.support.random_history import random_history
 from tests.support.tally import POISON, UNFIT, OrderedTally, Tally
-from wepeople_chassis.stream import stream_state
+from wepeople_chassis.stream import state_of
+from wepeople_contracts.subjects import STREAMS
 from wepeople_projections.definition.projection import Definition
 from wepeople_projections.postgres.digest import digests, first_difference, keys_of
 
@@ -79,7 +80,7 @@ class Builds:
     async def by(self, processes: int, *, batch_bytes: int, kills: int = 0, seed: int = 0) -> int:
         """By processes, of which some are killed; how many were."""
         _, schema = await self._next()
-        stream = await stream_state(self._ground.connection)
+        stream = await state_of(self._ground.connection, STREAMS[0])
         settings = EngineSettings(
             nats_url=self._ground.nats_url,
             dsn=self._ground.dsn,

@@ -13,7 +13,7 @@ from tests.support.stored import envelope, founded, raw, store_bytes
 from wepeople_chassis.stream import jetstream
 from wepeople_contracts.envelope import AcceptedRow, Envelope, RejectedRow, encode
 from wepeople_contracts.ids import client_event_id, new_id, new_request_id, worker_id
-from wepeople_contracts.subjects import STREAM, ingest_subject
+from wepeople_contracts.subjects import STREAMS, ingest_subject
 
 ORG = new_id("org")
 BAD = '{"eventType": "[red]", "actor":  {"externalId": "\\ud83d"}}'
@@ -119,7 +119,7 @@ async def test_a_request_that_was_parked_says_why(fresh: Fresh, projecting: Proj
 async def test_a_request_whose_message_was_trimmed_says_what_is_lost(fresh: Fresh, projecting: Projecting) -> None:
     request = mixed()
     sequence = await projecting.stored_and_applied(request)
-    await jetstream(projecting.connection, f"STREAM.MSG.DELETE.{STREAM}", {"seq": sequence, "no_erase": True})
+    await jetstream(projecting.connection, f"STREAM.MSG.DELETE.{STREAMS[0]}", {"seq": sequence, "no_erase": True})
     trace = (await wepeople(fresh, "request", request.request_id, "--json")).json
     assert (trace["accepted"], trace["rejected"], trace["results"]) == (1, 2, [])
     assert f"no longer holds sequence {sequence}" in trace["notes"][0]

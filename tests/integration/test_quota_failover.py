@@ -17,7 +17,7 @@ from tests.support.stored import store
 from wepeople_chassis.broker import connect
 from wepeople_chassis.rpc import Unavailable
 from wepeople_contracts.quota import Granted, Seen
-from wepeople_contracts.subjects import LEASE_SUBJECT
+from wepeople_contracts.subjects import STREAMS, lease_subject
 from wepeople_quota.bucket import OVERWRITTEN, Bucket
 
 TAKE_OVER_SECONDS = 5.0
@@ -99,7 +99,7 @@ async def test_an_owner_answers_on_whatever_the_server_is_made_to_write_over_its
     gateway = await connect(nats_as("gateway", fresh.nats_url), "try-gateway")
     try:
         for call in ("STREAM.INFO.INGEST", "STREAM.MSG.GET.INGEST") * 20:
-            await gateway.publish(f"$JS.API.{call}", b'{"seq":999999}', reply=LEASE_SUBJECT)
+            await gateway.publish(f"$JS.API.{call}", b'{"seq":999999}', reply=lease_subject(STREAMS[0]))
             await gateway.flush()
             await asyncio.sleep(0.05)
     finally:

@@ -18,11 +18,11 @@ from tests.support.stored import founded, store
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.postgres import make_pool
 from wepeople_chassis.rpc import Unavailable
-from wepeople_chassis.stream import jetstream, stream_state
+from wepeople_chassis.stream import jetstream, state_of
 from wepeople_chassis.tasks import end
 from wepeople_contracts.envelope import ENVELOPE_VERSION
 from wepeople_contracts.quota import Granted, Seen
-from wepeople_contracts.subjects import STREAM
+from wepeople_contracts.subjects import STREAMS
 from wepeople_embedded.services import ServiceProcess
 from wepeople_provision.stream_plan import SETTINGS
 from wepeople_quota.count import ChargedIds, Position, Snapshot, digest
@@ -127,7 +127,7 @@ async def test_a_process_killed_between_two_saves_is_replaced_without_loss(quota
         await process.kill()
     await quota.start()
     assert (await quota.ask.usage()).used == expected
-    last = (await stream_state(quota.ask.connection)).last_sequence
+    last = (await state_of(quota.ask.connection, STREAMS[0])).last_sequence
 
     async def is_saved() -> bool:
         return await quota.saved_sequence() == last
@@ -207,7 +207,7 @@ async def test_what_each_app_used_outlives_the_process(quota: Quota) -> None:
 
 async def test_ids_are_remembered_for_as_long_as_the_stream_refuses_their_duplicates(quota: Quota) -> None:
     settings = SETTINGS | {"duplicate_window": 2 * 10**9, "num_replicas": 1}
-    await jetstream(quota.ask.connection, f"STREAM.UPDATE.{STREAM}", settings)
+    await jetstream(quota.ask.connection, f"STREAM.UPDATE.{STREAMS[0]}", settings)
     message = charged(1)
     await store(quota.ask.connection, message)
     await quota.start()
@@ -318,7 +318,7 @@ async def test_a_database_that_lost_what_it_had_confirmed_is_not_built_upon(tabl
 async def test_reservations_expire_once_the_stream_was_read_past_their_lease(fresh: Fresh) -> None:
     connection = await connect(NatsAddress(fresh.nats_url), "test-fold")
     ledger = Ledger(reservation_seconds=0.5, remember_seconds=600)
-    following = asyncio.create_task(Fold(connection, ledger, await stream_state(connection)).follow())
+    following = asyncio.create_task(Fold(connection, ledger, await state_of(connection, STREAMS[0])).follow())
     reserved_at_ns = time.time_ns()
     period = this_period()
     ledger.reserve(org_id=ORG, message_id="a", units=5, period=period, month_limit=None, now_ns=reserved_at_ns)
@@ -343,7 +343,7 @@ async def test_only_ids_younger_than_the_window_are_recalled_and_nothing_is_coun
     ledger = Ledger(reservation_seconds=30, remember_seconds=600)
     position = Position(sequence, young.message_id, time.time_ns())
     ledger.count.restore(position, {(ORG, this_period(), "custom:ci"): 2}, [])
-    await Fold(connection, ledger, await stream_state(connection)).recall(remember_seconds=1)
+    await Fold(connection, ledger, await state_of(connection, STREAMS[0])).recall(remember_seconds=1)
     await connection.close()
     assert (ledger.seen(old.message_id), ledger.seen(young.message_id)) == (None, sequence)
     assert ledger.usage(ORG, this_period()) == (2, 0)

@@ -9,10 +9,10 @@ from nats.aio.client import Client
 from nats.js.client import JetStreamContext
 
 from tests.support.lone_stream import Server, store
-from wepeople_chassis.stream import Batch, StoredMessage, StreamError, stream_state
+from wepeople_chassis.stream import Batch, StoredMessage, StreamError, state_of
 from wepeople_chassis.tasks import end
 from wepeople_contracts.projection import Projected
-from wepeople_contracts.subjects import PARTITIONS, STREAM, org_filter, partition_filter, partition_of
+from wepeople_contracts.subjects import PARTITIONS, STREAMS, org_filter, partition_filter, partition_of
 from wepeople_projections.folding.position import Position
 from wepeople_projections.running import reading_together
 from wepeople_projections.running.feed import Feed
@@ -42,7 +42,9 @@ class Reading:
         self.messages: list[StoredMessage] = []
         self.through: list[int] = []
         self.pending: list[int] = []
-        self._batches: AsyncGenerator[Batch] = feed.batches(partition, subject or partition_filter(partition), position)
+        self._batches: AsyncGenerator[Batch] = feed.batches(
+            STREAMS[0], partition, subject or partition_filter(partition), position
+        )
 
     async def until(self, done: Callable[["Reading"], bool]) -> None:
         """Read until a condition holds."""
@@ -94,7 +96,7 @@ def small_pulls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def identity(connection: Client, stream: JetStreamContext) -> str:
-    return (await stream_state(connection)).created
+    return (await state_of(connection, STREAMS[0])).identity
 
 
 async def read_all(readings: dict[int, Reading], counts: dict[int, int]) -> dict[int, list[int]]:
@@ -103,7 +105,7 @@ async def read_all(readings: dict[int, Reading], counts: dict[int, int]) -> dict
 
 
 async def consumers(stream: JetStreamContext) -> list[str]:
-    return [info.config.filter_subject or "" for info in await stream.consumers_info(STREAM)]
+    return [info.config.filter_subject or "" for info in await stream.consumers_info(STREAMS[0])]
 
 
 async def test_each_partition_gets_its_messages_once_and_in_order_by_one_consumer_of_everything(
@@ -227,7 +229,7 @@ async def test_what_nobody_takes_is_not_read_on(
         readings = await they.begin(dict.fromkeys(ALL, 0))
         await read_all(readings, dict.fromkeys(ALL, 1))
         await asyncio.sleep(0.5)
-        (consumer,) = await stream.consumers_info(STREAM)
+        (consumer,) = await stream.consumers_info(STREAMS[0])
 
     assert consumer.delivered is not None
     taken = sum(len(reading.messages) for reading in readings.values())
@@ -264,7 +266,7 @@ async def test_each_is_told_of_a_stream_that_lost_what_comes_next(
     connection: Client, stream: JetStreamContext, identity: str
 ) -> None:
     await store_in_turns(stream, 2)
-    await stream.purge_stream(STREAM, seq=10)
+    await stream.purge_stream(STREAMS[0], seq=10)
     async with Readings(connection, identity) as they:
         readings = await they.begin(dict.fromkeys(ALL, 0))
         ends = await asyncio.gather(*(reading.all_of(1) for reading in readings.values()), return_exceptions=True)

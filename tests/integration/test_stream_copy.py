@@ -11,8 +11,9 @@ from psycopg import AsyncConnection
 from tests.support.fresh import Fresh
 from tests.support.nats_users import nats_as
 from wepeople_chassis.broker import NatsAddress, connect
-from wepeople_chassis.stream import stream_state
+from wepeople_chassis.stream import state_of
 from wepeople_chassis.tasks import end
+from wepeople_contracts.subjects import STREAMS
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream import provision_streams
 from wepeople_provision.stream_adopt import adopt
@@ -52,7 +53,7 @@ async def test_what_is_brought_back_is_what_was_there_with_ids_and_sequences(fre
     assert await everything(connection) == before
     assert any("as it should be" in line for line in await provision_streams(provisioner))
     await publish(connection, 201, 1)
-    assert (await stream_state(connection)).last_sequence == 201
+    assert (await state_of(connection, STREAMS[0])).last_sequence == 201
     await provisioner.close()
     await connection.close()
 
@@ -65,7 +66,7 @@ async def test_a_copy_beside_traffic_has_all_that_was_acknowledged_before_it_beg
     traffic = asyncio.create_task(publish(connection, 51, 5000))
     copied = await backup(connection, tmp_path / "copy")
     await end([traffic])
-    assert 50 <= copied.last_sequence < (await stream_state(connection)).last_sequence
+    assert 50 <= copied.last_sequence < (await state_of(connection, STREAMS[0])).last_sequence
     expected = (await everything(connection))[: copied.last_sequence]
     await delete(connection)
     await restore(connection, tmp_path / "copy", replace=False)
@@ -88,7 +89,7 @@ async def test_an_empty_stream_makes_way_one_with_messages_only_by_replace_and_o
     await publish(connection, 21, 1)
     with pytest.raises(ProvisionError, match="goes on to 21, the copy ends at 20"):
         await restore(connection, tmp_path / "copy", replace=True)
-    assert (await stream_state(connection)).last_sequence == 21
+    assert (await state_of(connection, STREAMS[0])).last_sequence == 21
     await connection.close()
 
 
@@ -101,7 +102,7 @@ async def test_a_directory_that_is_not_empty_gets_no_copy_and_one_without_a_copy
     (tmp_path / "something").touch()
     with pytest.raises(ProvisionError, match="empty directory"):
         await backup(connection, tmp_path)
-    assert (await stream_state(connection)).messages == 0
+    assert (await state_of(connection, STREAMS[0])).messages == 0
     await connection.close()
 
 
@@ -130,7 +131,7 @@ TABLE = (
 async def test_readers_go_on_in_a_stream_that_holds_what_they_applied_and_nowhere_else(fresh: Fresh) -> None:
     connection = await connect(nats_as("provision", fresh.nats_url), "tests")
     await publish(await connect(NatsAddress(fresh.nats_url), "tests"), 1, 10)
-    created = (await stream_state(connection)).created
+    created = (await state_of(connection, STREAMS[0])).identity
     async with (
         await AsyncConnection.connect(fresh.admin_dsn, autocommit=True) as admin,
         await AsyncConnection.connect(fresh.dsn("analyst"), autocommit=True) as analyst,

@@ -13,7 +13,7 @@ from tests.support.shell import wepeople as run_wepeople
 from tests.support.stored import envelope, founded, imported, raw, store_bytes
 from wepeople_chassis.operator import Operator
 from wepeople_contracts.ids import new_id
-from wepeople_contracts.subjects import STREAM, ingest_subject
+from wepeople_contracts.subjects import STREAMS, ingest_subject
 from wepeople_projector.history import point_of, rows_at
 from wepeople_projector.reading import find_worker, read_models, rows
 
@@ -137,7 +137,7 @@ async def test_that_names_are_those_of_now_is_said(fresh: Fresh) -> None:
 
 
 async def test_a_stream_whose_beginning_is_gone_is_not_guessed_at(fresh: Fresh, projecting: Projecting) -> None:
-    await projecting.connection.jetstream().purge_stream(STREAM, seq=3)
+    await projecting.connection.jetstream().purge_stream(STREAMS[0], seq=3)
     refused = await wepeople(fresh, "timeline", WORKER, "--at", FAR)
     assert refused.code == 1
     assert "were trimmed" in refused.stderr

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tests.support.client import Answer, client
 from tests.support.operators import EVENT_TYPE, Caller, Operators
 from tests.support.read_models import eventually
-from wepeople_contracts.subjects import STREAM, ingest_subject
+from wepeople_contracts.subjects import STREAMS, ingest_subject
 
 
 def events_body(*markers: str) -> bytes:
@@ -19,7 +19,7 @@ async def stored_messages(operator: Operators, caller: Caller) -> int:
     """How many events requests of the app the stream holds."""
     subject = ingest_subject(caller.org_id, caller.app_id, "events")
     body = json.dumps({"subjects_filter": subject}).encode()
-    reply = await operator.connection.request(f"$JS.API.STREAM.INFO.{STREAM}", body, timeout=5)
+    reply = await operator.connection.request(f"$JS.API.STREAM.INFO.{STREAMS[0]}", body, timeout=5)
     count: int = (json.loads(reply.data)["state"].get("subjects") or {}).get(subject, 0)
     return count
 

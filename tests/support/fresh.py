@@ -12,7 +12,7 @@ from psycopg import AsyncConnection, sql
 
 from tests.support.servers import Servers
 from wepeople_chassis.broker import NatsAddress, connect
-from wepeople_contracts.subjects import LEASE_STREAM, STREAM
+from wepeople_contracts.subjects import LEASE_STREAM, STREAMS
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.grants import grant_on_database
@@ -71,7 +71,7 @@ async def renew_stream(connection: Client) -> None:
     """Delete the stream and provision it: sequences start at 1 again, and no message id is remembered; nobody holds
     quota's lease, whatever became of an earlier test's processes.
     """
-    for name in (STREAM, LEASE_STREAM):
+    for name in (STREAMS[0], LEASE_STREAM):
         await connection.request(f"$JS.API.STREAM.DELETE.{name}", b"", timeout=10)
     deadline = time.monotonic() + RENEW_SECONDS
     while True:

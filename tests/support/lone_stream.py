@@ -17,7 +17,7 @@ from nats.js.client import JetStreamContext
 from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import Batch, StoredMessage
-from wepeople_contracts.subjects import STREAM, STREAM_SUBJECTS
+from wepeople_contracts.subjects import STREAM_SUBJECTS, STREAMS
 
 EVERYTHING = STREAM_SUBJECTS
 ONE_PARTITION = "ingest.3.*.*.*"
@@ -75,7 +75,7 @@ async def stream(connection: Client) -> JetStreamContext:
 
 async def make_stream(js: JetStreamContext) -> None:
     config = StreamConfig(
-        name=STREAM,
+        name=STREAMS[0],
         subjects=[STREAM_SUBJECTS],
         storage=StorageType.FILE,
         retention=RetentionPolicy.LIMITS,
@@ -100,6 +100,11 @@ async def store(js: JetStreamContext, count: int, *, partition: int = 3, first: 
     for start in range(first, first + count, 100):
         numbers = range(start, min(start + 100, first + count))
         await asyncio.gather(*(js.publish(f"ingest.{partition}.org.app.events", str(n).encode()) for n in numbers))
+
+
+def reader_of(connection: Client, filter_subject: str = EVERYTHING, *, after: int, **options: Any) -> StreamReader:
+    """A reader of the stream that `make_stream` makes."""
+    return StreamReader(connection, stream=STREAMS[0], filter_subject=filter_subject, after=after, **options)
 
 
 async def read(

@@ -12,7 +12,7 @@ from tests.support.nats_users import ACCESS, SEEDS
 from tests.support.operators import Operators, operators
 from wepeople_chassis.broker import NatsAddress
 from wepeople_chassis.stream import jetstream
-from wepeople_contracts.subjects import STREAM
+from wepeople_contracts.subjects import STREAMS
 from wepeople_embedded.nats_server import NatsServer
 from wepeople_embedded.ports import HOST, free_port
 from wepeople_embedded.postgres_server import PostgresServer
@@ -100,13 +100,13 @@ async def clustered_system(state: StateDir) -> AsyncIterator[Clustered]:
 
 async def leader_of_stream(connection: Client) -> str:
     """The node through which the stream is written now."""
-    leader: str = (await jetstream(connection, f"STREAM.INFO.{STREAM}", {}))["cluster"]["leader"]
+    leader: str = (await jetstream(connection, f"STREAM.INFO.{STREAMS[0]}", {}))["cluster"]["leader"]
     return leader
 
 
 async def copies_up_to_date(connection: Client) -> int:
     """How many nodes have all of the stream, its leader included."""
-    cluster = (await jetstream(connection, f"STREAM.INFO.{STREAM}", {}))["cluster"]
+    cluster = (await jetstream(connection, f"STREAM.INFO.{STREAMS[0]}", {}))["cluster"]
     return 1 + sum(1 for replica in cluster.get("replicas", []) if replica["current"] and not replica.get("offline"))
 
 

@@ -21,11 +21,7 @@ class Use:
 USES = {
     "AUTHENTICATE": [Use(subjects.AUTHENTICATE, {"gateway"}, {"auth"})],
     "KEY_REVOKED": [Use(subjects.KEY_REVOKED, {"auth"}, {"auth", "gateway"})],
-    "RELEASE": [Use(subjects.RELEASE, {"gateway"}, {"quota"})],
-    "USAGE": [Use(subjects.USAGE, {"gateway", "operator"}, {"quota"})],
-    "RESERVE_ALL": [Use(subjects.RESERVE_ALL, {"gateway"}, {"quota"})],
-    "LEASE_SUBJECT": [Use(subjects.LEASE_SUBJECT, {"quota"}, set())],
-    "LEAVING": [Use(subjects.LEAVING, {"quota"}, {"quota"})],
+    "QUOTA_ALL": [Use(subjects.QUOTA_ALL, {"gateway"}, {"quota"})],
     "REQUEST_STATUS": [Use(subjects.REQUEST_STATUS, {"gateway"}, {"projector"})],
     "PROJECTED_ALL": [Use(subjects.PROJECTED_ALL, {"projector"}, {"gateway", "analyst", "operator"})],
     "STREAM_SUBJECTS": [Use(subjects.STREAM_SUBJECTS, set(), set())],
@@ -38,6 +34,14 @@ USES = {
     "org_filter": [Use(subjects.org_filter(ORG), set(), set())],
     "projected_subject": [Use(subjects.projected_subject(3), {"projector"}, {"gateway", "analyst", "operator"})],
     "reserve_subject": [Use(subjects.reserve_subject(ORG), {"gateway"}, {"quota"})],
+    "release_subject": [Use(subjects.release_subject(ORG), {"gateway"}, {"quota"})],
+    "usage_subject": [Use(subjects.usage_subject(ORG), {"gateway", "operator"}, {"quota"})],
+    "quota_filter": [Use(subjects.quota_filter(3), {"gateway"}, {"quota"})],
+    "lease_subject": [Use(subjects.lease_subject("INGEST_1"), {"quota"}, set())],
+    "leaving_subject": [Use(subjects.leaving_subject("INGEST_1"), {"quota"}, {"quota"})],
+    "sharing_subject": [Use(subjects.sharing_subject("INGEST_1"), set(), set())],
+    "stream_subjects": [Use(subject, set(), set()) for subject in subjects.stream_subjects({3, 4})],
+    "split_subject": [Use(subjects.split_subject("INGEST_8"), {"provision"}, set())],
     "auth_command": [Use(subjects.auth_command("create_key"), {"operator"}, {"auth"})],
     "ready_subject": [Use(subjects.ready_subject(service), {"operator"}, {service}) for service in sorted(SERVICES)],
 }
@@ -49,8 +53,8 @@ ASKERS = {
 }
 """Into whose inboxes a service answers."""
 
-NO_SUBJECTS = {"STREAM", "LEASE_BUCKET", "LEASE_STREAM", "PARTITIONS", "NO_APP"}
-TAKING_APART = {"partition_of", "partition_token", "parse_ingest_subject", "IngestSubject"}
+NO_SUBJECTS = {"LEASE_BUCKET", "LEASE_STREAM", "PARTITIONS", "NO_APP"}
+TAKING_APART = {"partitions_in", "partition_of", "partition_token", "parse_ingest_subject", "IngestSubject"}
 
 CALLS = {
     "STREAM.INFO.INGEST": SERVICES | READERS | {"provision"},
@@ -68,6 +72,7 @@ CALLS = {
     "STREAM.CREATE.KV_quota-lease": {"provision"},
     "STREAM.UPDATE.KV_quota-lease": {"provision"},
     "STREAM.MSG.GET.KV_quota-lease": {"quota", "operator"},
+    "STREAM.NAMES": SERVICES | READERS,
     "INFO": {"provision"},
 }
 
@@ -85,7 +90,6 @@ FORBIDDEN_CALLS = (
     "STREAM.DELETE.KV_quota-lease",
     "STREAM.PURGE.KV_quota-lease",
     "STREAM.CREATE.OTHER",
-    "STREAM.NAMES",
     "STREAM.LIST",
     "CONSUMER.NAMES.INGEST",
     "CONSUMER.LIST.INGEST",

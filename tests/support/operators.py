@@ -13,7 +13,7 @@ from wepeople_chassis.broker import connect
 from wepeople_chassis.rpc import call
 from wepeople_contracts.operators import App, CreateApp, CreateKey, CreateOrg, Key, NewKey, Org, RevokeKey
 from wepeople_contracts.quota import Usage, UsageQuery
-from wepeople_contracts.subjects import USAGE, auth_command
+from wepeople_contracts.subjects import auth_command, usage_subject
 
 EVENT_TYPE = "deploy.shipped"
 
@@ -58,7 +58,7 @@ class Operators:
 
     async def usage(self, org_id: str) -> Usage:
         """The org's month as quota knows it."""
-        return await call(self.connection, USAGE, UsageQuery(org_id=org_id), Usage)
+        return await call(self.connection, usage_subject(org_id), UsageQuery(org_id=org_id), Usage)
 
 
 async def make_plan(

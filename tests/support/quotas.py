@@ -18,7 +18,7 @@ from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.rpc import call
 from wepeople_contracts.envelope import Charge, Envelope
 from wepeople_contracts.quota import Granted, RateLimited, Release, Reserve, Seen, Usage, UsageQuery, Verdict
-from wepeople_contracts.subjects import RELEASE, USAGE, reserve_subject
+from wepeople_contracts.subjects import release_subject, reserve_subject, usage_subject
 from wepeople_embedded.services import ServiceProcess
 
 ORG = "org_test"
@@ -65,11 +65,12 @@ class Asker:
 
     async def release(self, message_id: str, org_id: str = ORG) -> None:
         """Give a reservation back."""
-        await self.connection.publish(RELEASE, Release(org_id=org_id, message_id=message_id).model_dump_json().encode())
+        release = Release(org_id=org_id, message_id=message_id)
+        await self.connection.publish(release_subject(org_id), release.model_dump_json().encode())
 
     async def usage(self, org_id: str = ORG) -> Usage:
         """What an org has used of this month."""
-        return await call(self.connection, USAGE, UsageQuery(org_id=org_id), Usage)
+        return await call(self.connection, usage_subject(org_id), UsageQuery(org_id=org_id), Usage)
 
 
 @asynccontextmanager

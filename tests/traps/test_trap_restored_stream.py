@@ -7,7 +7,8 @@ from nats.js.api import PubAck
 
 from tests.support.lone_stream import Server, eventually
 from wepeople_chassis.broker import NatsAddress, connect
-from wepeople_chassis.stream import StreamState, stream_state
+from wepeople_chassis.stream import StreamState, state_of
+from wepeople_contracts.subjects import STREAMS
 from wepeople_provision.stream import provision_streams
 from wepeople_provision.stream_copy import backup, restore
 
@@ -20,17 +21,17 @@ async def restored(connection: Client, copy: Path) -> tuple[StreamState, StreamS
     """The stream before, with one message, and after it was brought back from its copy."""
     await eventually(lambda: provision_streams(connection))
     await publish(connection)
-    before = await stream_state(connection)
+    before = await state_of(connection, STREAMS[0])
     await backup(connection, copy)
     await connection.jetstream().delete_stream("INGEST")
     await restore(connection, copy, replace=False)
-    return before, await stream_state(connection)
+    return before, await state_of(connection, STREAMS[0])
 
 
 async def test_a_restored_stream_has_another_identity_and_the_same_messages(connection: Client, tmp_path: Path) -> None:
     before, after = await restored(connection, tmp_path / "copy")
     assert (after.messages, after.last_sequence) == (before.messages, before.last_sequence) == (1, 1)
-    assert after.created != before.created
+    assert after.identity != before.identity
 
 
 async def test_a_restored_stream_knows_no_message_ids(connection: Client, tmp_path: Path) -> None:

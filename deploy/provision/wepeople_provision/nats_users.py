@@ -13,17 +13,19 @@ from wepeople_contracts.subjects import (
     AUTHENTICATE,
     KEY_REVOKED,
     LEASE_STREAM,
-    LEASE_SUBJECT,
-    LEAVING,
+    PARTITIONS,
     PROJECTED_ALL,
-    RELEASE,
+    QUOTA_ALL,
     REQUEST_STATUS,
-    RESERVE_ALL,
-    STREAM,
-    USAGE,
+    STREAMS,
     Kind,
     auth_command,
+    lease_subject,
+    leaving_subject,
+    quota_filter,
     ready_subject,
+    sharing_subject,
+    split_subject,
 )
 
 SERVICES = ("gateway", "auth", "quota", "projector")
@@ -48,52 +50,67 @@ def _stored(kind: Kind) -> str:
     return f"ingest.*.*.*.{kind}"
 
 
-def _api(call: str, stream: str = STREAM, rest: str = "") -> str:
-    return f"$JS.API.{call}.{stream}{rest}"
+def _each(call: str, rest: str = "") -> tuple[str, ...]:
+    """A call of JetStream's API, for each stream that may be."""
+    return tuple(f"$JS.API.{call}.{stream}{rest}" for stream in STREAMS)
 
 
-_INFO = _api("STREAM.INFO")
-_ONE_MESSAGE = _api("STREAM.MSG.GET")
+def _bucket(*calls: str) -> tuple[str, ...]:
+    return tuple(f"$JS.API.{call}.{LEASE_STREAM}" for call in calls)
+
+
+_LOOKING = ("$JS.API.STREAM.NAMES", *_each("STREAM.INFO"))
+"""Which streams there are, and how each stands."""
+
+_ONE_MESSAGE = _each("STREAM.MSG.GET")
 _READING = (
-    _INFO,
-    _api("CONSUMER.CREATE", rest=".*.>"),
-    _api("CONSUMER.INFO", rest=".*"),
-    _api("CONSUMER.MSG.NEXT", rest=".*"),
-    _api("CONSUMER.DELETE", rest=".*"),
+    *_LOOKING,
+    *_each("CONSUMER.CREATE", ".*.>"),
+    *_each("CONSUMER.INFO", ".*"),
+    *_each("CONSUMER.MSG.NEXT", ".*"),
+    *_each("CONSUMER.DELETE", ".*"),
 )
-"""What the stream's reader calls."""
+"""What a stream's reader calls."""
 
 _MAKING = ("STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE")
-_COPYING = (
-    *(_api(call) for call in ("STREAM.SNAPSHOT", "STREAM.RESTORE", "STREAM.DELETE", "STREAM.MSG.GET")),
-    *(f"$JS.SNAPSHOT.{call}.{STREAM}.*" for call in ("ACK", "RESTORE")),
+_MOVING = (
+    *(subject for call in ("SNAPSHOT", "RESTORE", "DELETE", "PURGE") for subject in _each(f"STREAM.{call}")),
+    *(f"$JS.SNAPSHOT.{call}.{stream}.*" for call in ("ACK", "RESTORE") for stream in STREAMS),
+    # A consumer with several filters, of which only the number of messages is wanted.
+    *_each("CONSUMER.CREATE", ".*"),
+    *(split_subject(stream) for stream in STREAMS),
 )
-"""What `wepeople stream` calls to copy the stream, to bring it back, and to see that it is the one that was read."""
+"""What `wepeople stream` calls beside reading: to copy streams, bring them back, split them, and tidy up after that."""
 
-_LEASE = tuple(_api(call, LEASE_STREAM) for call in ("STREAM.INFO", "STREAM.MSG.GET"))
-"""Who answers for quota; `nats kv get quota-lease owner` calls both."""
+_LEASES = _bucket("STREAM.INFO", "STREAM.MSG.GET")
+"""Who answers for quota; `nats kv get quota-lease INGEST` calls both."""
 
-_PROJECTING = (*_READING, _ONE_MESSAGE)
+_LEASED = tuple(lease_subject(stream) for stream in STREAMS)
+_AMONG_QUOTAS = (leaving_subject("*"), sharing_subject("*"))
+
+_USAGE = f"{QUOTA_ALL.removesuffix('*')}usage"
+
+_PROJECTING = (*_READING, *_ONE_MESSAGE)
 
 USERS: Mapping[str, Permissions] = {
     "gateway": Permissions(
         publishes=(
             *(_stored("events"), _stored("snapshot")),
-            *(AUTHENTICATE, RESERVE_ALL, RELEASE, USAGE, REQUEST_STATUS),
+            *(AUTHENTICATE, QUOTA_ALL, REQUEST_STATUS),
             # A retry is answered from the message that the first attempt stored.
-            *(_INFO, _ONE_MESSAGE),
+            *(*_LOOKING, *_ONE_MESSAGE),
         ),
         subscribes=(KEY_REVOKED, PROJECTED_ALL, ready_subject("gateway")),
         answers=("operator",),
     ),
     "auth": Permissions(
-        publishes=(_stored("directory"), KEY_REVOKED, _INFO),
+        publishes=(_stored("directory"), KEY_REVOKED, *_LOOKING),
         subscribes=(AUTHENTICATE, auth_command("*"), KEY_REVOKED, ready_subject("auth")),
         answers=("gateway", "operator"),
     ),
     "quota": Permissions(
-        publishes=(*_READING, *_LEASE, LEASE_SUBJECT, LEAVING),
-        subscribes=(RESERVE_ALL, RELEASE, USAGE, LEAVING, ready_subject("quota")),
+        publishes=(*_READING, *_LEASES, *_LEASED, *_AMONG_QUOTAS),
+        subscribes=(*map(quota_filter, range(PARTITIONS)), *_AMONG_QUOTAS, ready_subject("quota")),
         # One that leaves asks the other.
         answers=("gateway", "operator", "quota"),
     ),
@@ -104,14 +121,17 @@ USERS: Mapping[str, Permissions] = {
     ),
     "analyst": Permissions(publishes=_PROJECTING, subscribes=(PROJECTED_ALL,)),
     "operator": Permissions(
-        publishes=(*_PROJECTING, *_LEASE, auth_command("*"), USAGE, *map(ready_subject, SERVICES)),
+        publishes=(*_PROJECTING, *_LEASES, auth_command("*"), _USAGE, *map(ready_subject, SERVICES)),
         subscribes=(PROJECTED_ALL,),
     ),
     "provision": Permissions(
         publishes=(
             "$JS.API.INFO",
-            *(_api(call, stream) for stream in (STREAM, LEASE_STREAM) for call in _MAKING),
-            *_COPYING,
+            *_bucket(*_MAKING),
+            *(subject for call in ("STREAM.CREATE", "STREAM.UPDATE") for subject in _each(call)),
+            *_READING,
+            *_ONE_MESSAGE,
+            *_MOVING,
         ),
     ),
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from wepeople_contracts.subjects import LEASE_STREAM, STREAM
+from wepeople_contracts.subjects import LEASE_STREAM, STREAMS
 from wepeople_provision.change import Change
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_plan import NO_WISHES, Existing, StreamPlan, Wishes, hint, plan_bucket, plan_stream
@@ -32,7 +32,7 @@ async def provision_streams(connection: Client, wishes: Wishes = NO_WISHES) -> l
 
 
 async def _plans(connection: Client, wishes: Wishes) -> Sequence[StreamPlan]:
-    stream = plan_stream(await _existing(connection, STREAM), wishes)
+    stream = plan_stream(await _existing(connection, STREAMS[0]), wishes)
     return stream, plan_bucket(await _existing(connection, LEASE_STREAM), stream.replicas)
 
 

@@ -15,7 +15,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.conninfo import make_conninfo
 
 from wepeople_contracts.envelope import MSG_ID_HEADER
-from wepeople_contracts.subjects import STREAM
+from wepeople_contracts.subjects import STREAMS
 from wepeople_provision.database import database_at
 from wepeople_provision.errors import ProvisionError
 
@@ -93,7 +93,7 @@ async def _fits(connection: Client, checkpoints: Iterable[Applied], last: int) -
 async def _message_id(connection: Client, sequence: int) -> str | None:
     """The id of the message at a sequence; None when there is none."""
     reply = await connection.request(
-        f"$JS.API.STREAM.MSG.GET.{STREAM}", json.dumps({"seq": sequence}).encode(), timeout=_API_SECONDS
+        f"$JS.API.STREAM.MSG.GET.{STREAMS[0]}", json.dumps({"seq": sequence}).encode(), timeout=_API_SECONDS
     )
     found = json.loads(reply.data)
     if "error" in found:
@@ -109,9 +109,9 @@ def header_of(encoded: str, name: str) -> str | None:
 
 async def _api(connection: Client, verb: str, body: dict[str, Any]) -> dict[str, Any]:
     message = await connection.request(
-        f"$JS.API.STREAM.{verb}.{STREAM}", json.dumps(body).encode(), timeout=_API_SECONDS
+        f"$JS.API.STREAM.{verb}.{STREAMS[0]}", json.dumps(body).encode(), timeout=_API_SECONDS
     )
     reply: dict[str, Any] = json.loads(message.data)
     if error := reply.get("error"):
-        raise ProvisionError(f"There is no stream {STREAM} to read on in: {error.get('description')}.")
+        raise ProvisionError(f"There is no stream {STREAMS[0]} to read on in: {error.get('description')}.")
     return reply

@@ -12,7 +12,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeoutError
 
-from wepeople_contracts.subjects import STREAM
+from wepeople_contracts.subjects import STREAMS
 from wepeople_provision.errors import ProvisionError
 
 CHUNK_BYTES = 128 * 1024
@@ -138,10 +138,10 @@ async def _api(
     connection: Client, verb: str, body: dict[str, Any] | None, *, may_be_missing: bool = False
 ) -> dict[str, Any]:
     payload = b"" if body is None else json.dumps(body).encode()
-    message = await connection.request(f"$JS.API.STREAM.{verb}.{STREAM}", payload, timeout=_API_SECONDS)
+    message = await connection.request(f"$JS.API.STREAM.{verb}.{STREAMS[0]}", payload, timeout=_API_SECONDS)
     reply: dict[str, Any] = json.loads(message.data)
     if error := reply.get("error"):
         if may_be_missing and error.get("err_code") == _NOT_FOUND:
             return {}
-        raise ProvisionError(f"NATS refused to {verb.lower()} the stream {STREAM}: {error.get('description')}.")
+        raise ProvisionError(f"NATS refused to {verb.lower()} the stream {STREAMS[0]}: {error.get('description')}.")
     return reply

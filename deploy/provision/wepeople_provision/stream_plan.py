@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wepeople_contracts.subjects import LEASE_STREAM, LEASE_SUBJECT, STREAM, STREAM_SUBJECTS
+from wepeople_contracts.subjects import LEASE_STREAM, STREAM_SUBJECTS, STREAMS, lease_subject
 from wepeople_provision.change import Change
 
 MAX_MESSAGE_BYTES = 12 * 1024 * 1024
@@ -14,7 +14,7 @@ CONSUMER_NANOSECONDS = 60 * 1_000_000_000
 """When a consumer that nobody asks any more is gone at the latest, whoever made it; readers wish for half of it."""
 
 SETTINGS: dict[str, Any] = {
-    "name": STREAM,
+    "name": STREAMS[0],
     "subjects": [STREAM_SUBJECTS],
     "storage": "file",
     "retention": "limits",
@@ -34,7 +34,7 @@ SETTINGS: dict[str, Any] = {
 
 BUCKET_SETTINGS: dict[str, Any] = {
     "name": LEASE_STREAM,
-    "subjects": [LEASE_SUBJECT],
+    "subjects": [lease_subject("*")],
     "storage": "file",
     "retention": "limits",
     "discard": "new",

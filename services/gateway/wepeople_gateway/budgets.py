@@ -13,7 +13,7 @@ from wepeople_chassis.logging import get_logger, request_in_hand
 from wepeople_chassis.rpc import Refused, Unavailable, call
 from wepeople_contracts.auth import Principal
 from wepeople_contracts.quota import Granted, RateLimited, Release, Reserve, Seen, Verdict, Window
-from wepeople_contracts.subjects import RELEASE, reserve_subject
+from wepeople_contracts.subjects import release_subject, reserve_subject
 from wepeople_gateway.errors import ApiError
 from wepeople_gateway.metrics import ask_quota_seconds, granted, limited, month_full, quota_away, seen
 
@@ -100,7 +100,7 @@ class Budgets:
         """Give a reservation back; if quota does not hear it, the reservation runs out by itself."""
         release = Release(org_id=org_id, message_id=message_id)
         try:
-            await self._connection.publish(RELEASE, release.model_dump_json().encode())
+            await self._connection.publish(release_subject(org_id), release.model_dump_json().encode())
         except BROKER_DOWN as error:
             log.warning("release_not_sent", message_id=message_id, error=repr(error))
 

@@ -7,12 +7,13 @@ from nats.aio.client import Client
 
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.rpc import Refused, Unavailable, call
+from wepeople_chassis.stream import StreamError, stream_of
 from wepeople_contracts.auth import Principal
 from wepeople_contracts.envelope import decode
 from wepeople_contracts.projection import RequestQuery, RequestStatus
 from wepeople_contracts.quota import Usage, UsageQuery
 from wepeople_contracts.rows import MAX_METADATA_BYTES, MAX_METRICS, MAX_ROWS
-from wepeople_contracts.subjects import REQUEST_STATUS, USAGE
+from wepeople_contracts.subjects import REQUEST_STATUS, partition_of, usage_subject
 from wepeople_gateway.budgets import Budgets
 from wepeople_gateway.errors import ApiError, unavailable
 from wepeople_gateway.ingest.publish import NotStored, Publisher
@@ -51,7 +52,8 @@ class ReadHandler:
         """`GET /api/v1/ingest/usage`: the org's month, in all and by app; requests in flight are not in it yet."""
         principal = await self._admit(request)
         try:
-            usage = await call(self._connection, USAGE, UsageQuery(org_id=principal.org_id), Usage, timeout_seconds=2)
+            subject, query = usage_subject(principal.org_id), UsageQuery(org_id=principal.org_id)
+            usage = await call(self._connection, subject, query, Usage, timeout_seconds=2)
         except (Unavailable, Refused) as error:
             raise unavailable("The month's count cannot be read right now; ask again shortly.") from error
         apps = [{"slug": app.connection.removeprefix("custom:"), "used": app.used} for app in usage.apps]
@@ -100,12 +102,13 @@ class ReadHandler:
         query = RequestQuery(org_id=principal.org_id, app_id=principal.app_id, request_id=request_id)
         try:
             status = await call(self._connection, REQUEST_STATUS, query, RequestStatus, timeout_seconds=_STATUS_SECONDS)
-            envelope = decode(await self._publisher.read(status.sequence))
+            stream = await stream_of(self._connection, partition_of(principal.org_id))
+            envelope = decode(await self._publisher.read(stream.name, status.sequence))
         except Refused as refused:
             if refused.error.code == "not_found":
                 raise ApiError("not_found", f"No request {request_id} of this app was stored.") from refused
             raise unavailable("The read models are behind; ask again shortly.") from refused
-        except (Unavailable, NotStored, *BROKER_DOWN) as error:
+        except (Unavailable, NotStored, StreamError, *BROKER_DOWN) as error:
             raise unavailable("The request cannot be looked up right now; ask again shortly.") from error
         found = status.model_dump(mode="json")
         return _json(

@@ -9,17 +9,17 @@ import psycopg
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
-from nats.js.errors import NotFoundError
 from pydantic import ValidationError
 
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.postgres import Pool
-from wepeople_chassis.stream import quietly
+from wepeople_chassis.stream import quietly, stream_of
 from wepeople_chassis.tasks import end
 from wepeople_contracts.projection import RequestQuery, RequestStatus
 from wepeople_contracts.reply import Reply, RpcError
-from wepeople_contracts.subjects import REQUEST_STATUS, STREAM, partition_filter, partition_of
+from wepeople_contracts.subjects import REQUEST_STATUS, partition_filter, partition_of
+from wepeople_projections.running.checkpoint import last_of
 from wepeople_projector.lookup import Look, look
 
 log = get_logger(__name__)
@@ -28,7 +28,6 @@ QUEUE = "projector"
 MAX_ASKING = 64
 WAIT_SECONDS = 5.0
 _POLL_SECONDS = 0.05
-_API_SECONDS = 2.0
 
 _BEHIND = RpcError(code="unavailable", message="the read models have not come so far yet; ask again shortly")
 _BUSY = RpcError(code="unavailable", message="too many are asking at once; ask again shortly")
@@ -105,12 +104,9 @@ class RequestDesk:
         """Where the partition of the org ends now. The whole stream's end would be of others, and an idle partition's
         checkpoint follows that only every few seconds.
         """
-        stream = self._connection.jetstream(timeout=_API_SECONDS)
-        try:
-            last = await stream.get_last_msg(STREAM, partition_filter(partition_of(org_id)))
-        except NotFoundError:
-            return 0
-        return last.seq or 0
+        partition = partition_of(org_id)
+        stream = await stream_of(self._connection, partition)
+        return await last_of(self._connection, stream.name, partition_filter(partition))
 
 
 def answer(query: RequestQuery, found: Look, stored_through: int) -> Reply[RequestStatus]:

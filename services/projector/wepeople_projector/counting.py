@@ -11,7 +11,7 @@ from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.rpc import call
 from wepeople_chassis.stream import Batch
 from wepeople_contracts.quota import Usage, UsageQuery
-from wepeople_contracts.subjects import STREAM_SUBJECTS, USAGE, org_filter
+from wepeople_contracts.subjects import STREAM_SUBJECTS, STREAMS, org_filter, usage_subject
 from wepeople_projections.running.checkpoint import last_of
 from wepeople_projector.tally import Tally
 
@@ -65,8 +65,10 @@ class Count:
         be some messages behind, so it is asked again before it is said to be wrong. `Unavailable` when it is away.
         """
         for _ in range(ATTEMPTS):
-            usage = await call(self._connection, USAGE, UsageQuery(org_id=org_id), Usage, timeout_seconds=USAGE_SECONDS)
-            end = await last_of(self._connection, org_filter(org_id))
+            usage = await call(
+                self._connection, usage_subject(org_id), UsageQuery(org_id=org_id), Usage, timeout_seconds=USAGE_SECONDS
+            )
+            end = await last_of(self._connection, STREAMS[0], org_filter(org_id))
             if usage.used in await self.reach(end, (org_id, usage.period)):
                 return Month(period=usage.period, charged=usage.used, used=usage.used)
             await asyncio.sleep(RETRY_SECONDS)
@@ -80,7 +82,7 @@ class Count:
 @asynccontextmanager
 async def counting(connection: Client, tally: Tally, end: int, show: Callable[[Batch], None]) -> AsyncIterator[Count]:
     """Count from the stream's first message to `end`; `StreamError` when the beginning is gone."""
-    reader = StreamReader(connection, filter_subject=STREAM_SUBJECTS, after=0)
+    reader = StreamReader(connection, stream=STREAMS[0], filter_subject=STREAM_SUBJECTS, after=0)
     async with aclosing(reader.batches()) as batches:
         count = Count(connection, tally, batches, show)
         await count.reach(end)

@@ -11,7 +11,7 @@ from nats.aio.client import Client
 
 from wepeople_chassis.ops import Ops
 from wepeople_chassis.postgres import Pool
-from wepeople_chassis.stream import stream_state
+from wepeople_chassis.stream import stream_states, takers
 from wepeople_projections.folding.position import Position
 from wepeople_projections.replay.backlog import backlog_of
 from wepeople_projections.running.checkpoint import positions
@@ -55,7 +55,7 @@ class Measuring:
 
     async def stream(self) -> None:
         """Set the gauges of the stream."""
-        state = await stream_state(self._connection)
+        [state] = await stream_states(self._connection)
         metrics.STREAM_MESSAGES.set(state.messages)
         metrics.STREAM_BYTES.set(state.size_bytes)
         metrics.STREAM_LIMIT_BYTES.set(float("inf") if state.limit_bytes is None else state.limit_bytes)
@@ -82,10 +82,10 @@ class Measuring:
     async def _lag_of_now(self) -> Lag:
         now = time.monotonic()
         if now >= self._looked_at + KEPT_SECONDS:
-            end = (await stream_state(self._connection)).last_sequence
+            streams = await takers(self._connection)
             async with self._pool.connection() as connection:
                 found = await positions(connection, self._schema)
-            self._lag = Lag(*await backlog_of(self._connection, found, end))
+            self._lag = Lag(*await backlog_of(self._connection, found, streams))
             self._looked_at = now
         return self._lag
 

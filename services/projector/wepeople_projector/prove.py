@@ -5,8 +5,7 @@ month are counted by another fold besides.
 from datetime import UTC, datetime
 
 from wepeople_chassis.operator import Operator, fail, show, stdout
-from wepeople_chassis.stream import Batch, StreamState, stream_state
-from wepeople_contracts.subjects import STREAM
+from wepeople_chassis.stream import Batch, StreamState, stream_states
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.targets import Target, TargetError, all_targets, code_of
 from wepeople_projections.commands.verify import alone
@@ -30,7 +29,7 @@ def prove_system(as_json: bool) -> None:
             async with alone(place, target):
                 proof = await prove(place, code_of(target, None).definition, target.schema)
                 await remember(place, target.schema, proof)
-            state = await stream_state(place.stream)
+            [state] = await stream_states(place.stream)
             certificate = _of_tables(target, proof, state)
             if certificate.difference is None:
                 certificate.orgs = await _of_orgs(place, proof.snapshot, state)
@@ -54,7 +53,7 @@ def _of_tables(target: Target, proof: Proof, state: StreamState) -> Certificate:
     return Certificate(
         issued_at=datetime.now(UTC),
         stream=StreamProof(
-            name=STREAM, identity=state.created, last_sequence=state.last_sequence, messages=state.messages
+            name=state.name, identity=state.identity, last_sequence=state.last_sequence, messages=state.messages
         ),
         projection=target.schema,
         positions=dict(proof.snapshot.positions),

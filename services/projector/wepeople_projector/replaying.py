@@ -7,8 +7,8 @@ from msgspec import Struct
 from nats.aio.client import Client
 
 from wepeople_chassis.reader import StreamReader
-from wepeople_chassis.stream import StoredMessage, sequence_since, stream_state
-from wepeople_contracts.subjects import org_filter
+from wepeople_chassis.stream import StoredMessage, sequence_since, stream_states
+from wepeople_contracts.subjects import STREAMS, org_filter
 from wepeople_projections.batch.changes import Changes
 from wepeople_projections.batch.layer import Layer
 from wepeople_projections.batch.tables import MemoryTables
@@ -31,9 +31,10 @@ class Replayed(Struct, frozen=True):
 
 async def sequence_at(connection: Client, point: int | datetime) -> int:
     """The last sequence that counts: the point itself, or the last one stored at that time or before it."""
+    [stream] = await stream_states(connection)
     if isinstance(point, datetime):
-        return await sequence_since(connection, nanoseconds(point) + 1) - 1
-    return min(point, (await stream_state(connection)).last_sequence)
+        return await sequence_since(connection, stream.name, nanoseconds(point) + 1) - 1
+    return min(point, stream.last_sequence)
 
 
 async def replay(
@@ -45,9 +46,11 @@ async def replay(
     """
     org_id, worker_id = worker
     subject = org_filter(org_id)
-    last = min(through, await last_of(connection, subject))
+    last = min(through, await last_of(connection, STREAMS[0], subject))
     replaying, position = _Replaying(definition, spec, worker_id), 0
-    async with aclosing(StreamReader(connection, filter_subject=subject, after=0).batches()) as batches:
+    async with aclosing(
+        StreamReader(connection, stream=STREAMS[0], filter_subject=subject, after=0).batches()
+    ) as batches:
         while position < last:
             batch = await anext(batches)
             replaying.apply([message for message in batch.messages if message.sequence <= last])

@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from wepeople_chassis.broker import is_ready
 from wepeople_chassis.operator import Operator
 from wepeople_chassis.rpc import Refused, Unavailable, call
-from wepeople_chassis.stream import stream_state
+from wepeople_chassis.stream import stream_states, takers
 from wepeople_contracts.quota import Usage, UsageQuery
-from wepeople_contracts.subjects import USAGE
+from wepeople_contracts.subjects import usage_subject
 from wepeople_projections.replay.backlog import backlog_of
 from wepeople_projector.reading import Row, connect, postgres_address, rows
 
@@ -70,7 +70,7 @@ class Status(BaseModel):
 
 async def collect_status(operator: Operator, connection: Client) -> Status:
     """Ask everybody; `StreamError` or what NATS raises when there is no stream to speak of."""
-    state = await stream_state(connection)
+    [state] = await stream_states(connection)
     services = await asyncio.gather(*(is_ready(connection, service) for service in SERVICES))
     projections: list[ProjectionStatus] = []
     usage: list[OrgUsage] = []
@@ -86,7 +86,7 @@ async def collect_status(operator: Operator, connection: Client) -> Status:
         notes.append(f"Postgres does not answer at {postgres_address(operator)}: {reason}")
     else:
         positions = {row["partition"]: row["sequence"] for row in checkpoints}
-        lag_messages, lag_seconds = await backlog_of(connection, positions, state.last_sequence)
+        lag_messages, lag_seconds = await backlog_of(connection, positions, await takers(connection))
         projections.append(
             ProjectionStatus(
                 projection=about["projection"],
@@ -114,7 +114,9 @@ async def collect_status(operator: Operator, connection: Client) -> Status:
 
 async def _usage(connection: Client, org: Row) -> OrgUsage:
     try:
-        usage = await call(connection, USAGE, UsageQuery(org_id=org["org_id"]), Usage, timeout_seconds=1.0)
+        usage = await call(
+            connection, usage_subject(org["org_id"]), UsageQuery(org_id=org["org_id"]), Usage, timeout_seconds=1.0
+        )
     except (Refused, Unavailable):
         return OrgUsage(org_id=org["org_id"], name=org["name"])
     return OrgUsage(

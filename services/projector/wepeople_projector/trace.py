@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from wepeople_chassis.operator import Operator, fail, operator_connection, run, show, stderr, stdout
 from wepeople_chassis.stream import StreamError
 from wepeople_contracts.envelope import Envelope, decode
-from wepeople_contracts.subjects import STREAM
+from wepeople_contracts.subjects import STREAMS
 from wepeople_projector.reading import Row, read_models, rows
 from wepeople_projector.waiting import SearchTooLong, find_waiting
 
@@ -133,7 +133,7 @@ def _reason(row: Any) -> dict[str, Any]:
 async def _read(connection: Client, trace: Trace) -> Envelope | None:
     """The envelope at the trace's sequence, whose receipt and storing it notes; None when the stream has it no more."""
     try:
-        stored = await connection.jetstream().get_msg(STREAM, trace.sequence)
+        stored = await connection.jetstream().get_msg(STREAMS[0], trace.sequence)
     except NotFoundError:
         trace.notes.append(
             f"The stream no longer holds sequence {trace.sequence}: what became of each row is gone with it. "

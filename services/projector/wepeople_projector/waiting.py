@@ -6,7 +6,7 @@ from contextlib import aclosing
 from nats.aio.client import Client
 
 from wepeople_chassis.reader import StreamReader
-from wepeople_chassis.stream import StoredMessage, stream_state
+from wepeople_chassis.stream import StoredMessage, stream_states
 from wepeople_contracts.envelope import decode
 from wepeople_contracts.subjects import STREAM_SUBJECTS
 
@@ -23,9 +23,9 @@ class SearchTooLong(Exception):
 
 async def find_waiting(connection: Client, request_id: str, after: int) -> StoredMessage | None:
     """The message of a request among those after a sequence; `SearchTooLong` when they are too many."""
-    state = await stream_state(connection)
+    [state] = await stream_states(connection)
     position = max(after, state.first_sequence - 1)
-    reader = StreamReader(connection, filter_subject=STREAM_SUBJECTS, after=position)
+    reader = StreamReader(connection, stream=state.name, filter_subject=STREAM_SUBJECTS, after=position)
     try:
         async with asyncio.timeout(SEARCH_SECONDS), aclosing(reader.batches()) as batches:
             while position < state.last_sequence:

@@ -18,8 +18,9 @@ from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.ops import Ops, nats_answers, start_ops, stream_answers
 from wepeople_chassis.postgres import Pool, database_answers, make_pool
 from wepeople_chassis.rpc_server import make_broker
-from wepeople_chassis.stream import StreamError, check_position, stream_state
+from wepeople_chassis.stream import StreamError, check_position, state_of
 from wepeople_chassis.tasks import end
+from wepeople_contracts.subjects import STREAMS
 from wepeople_quota.bucket import Bucket
 from wepeople_quota.fold import Fold
 from wepeople_quota.lease import Lease
@@ -83,7 +84,7 @@ async def _connect_and_work(settings: QuotaSettings, ops: Ops) -> None:
 async def _work(settings: QuotaSettings, pool: Pool, connection: Client, ops: Ops) -> None:
     store = Store(pool)
     saved = await _patiently(store.load)
-    stream = await _patiently(lambda: stream_state(connection))
+    stream = await _patiently(lambda: state_of(connection, STREAMS[0]))
     remember_seconds = stream.duplicate_window_seconds
     ledger = Ledger(reservation_seconds=settings.reservation_seconds, remember_seconds=remember_seconds)
     fold = Fold(connection, ledger, stream)
@@ -100,7 +101,7 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client, ops: Op
     lease = Lease(Bucket(rpc), _unique_name(), above_epoch=saved.epoch if saved else 0)
     desk = Desk(broker, Owner(ledger, windows), lease)
     ownership = Ownership(rpc, lease, fold, ledger, desk)
-    saving = Saving(store, ledger.count, lease, stream.created)
+    saving = Saving(store, ledger.count, lease, stream.identity)
     _let_see(ops, lease, ledger, connection)
 
     async def answer() -> None:
@@ -138,7 +139,7 @@ def _let_see(ops: Ops, lease: Lease, ledger: Ledger, connection: Client) -> None
     UNSAVED_MESSAGES.set_function(lambda: ledger.position.sequence - ledger.count.saved_sequence)
 
     async def measure_lag() -> None:
-        end = (await stream_state(connection)).last_sequence
+        end = (await state_of(connection, STREAMS[0])).last_sequence
         LAG_MESSAGES.set(max(end - ledger.position.sequence, 0))
 
     ops.measure(measure_lag, LAG_MESSAGES)

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from nats.aio.client import Client
 
 from wepeople_chassis.stream import StreamError, jetstream
-from wepeople_contracts.subjects import LEASE_BUCKET, LEASE_STREAM, LEASE_SUBJECT
+from wepeople_contracts.subjects import LEASE_BUCKET, LEASE_STREAM, STREAMS, lease_subject
 
+_SUBJECT = lease_subject(STREAMS[0])
 _WRITE_SECONDS = 1.0
 _NO_STREAM = 10059
 _NO_MESSAGE = 10037
@@ -55,7 +56,7 @@ class Bucket:
     async def read(self) -> Entry:
         """The entry as the server has it now."""
         try:
-            reply = await jetstream(self._connection, f"STREAM.MSG.GET.{LEASE_STREAM}", {"last_by_subj": LEASE_SUBJECT})
+            reply = await jetstream(self._connection, f"STREAM.MSG.GET.{LEASE_STREAM}", {"last_by_subj": _SUBJECT})
         except StreamError as error:
             if error.err_code == _NO_MESSAGE:
                 return Entry(0, 0, "")
@@ -71,7 +72,7 @@ class Bucket:
         After a `TimeoutError` it may be written all the same, even later: only reading it tells.
         """
         message = await self._connection.request(
-            LEASE_SUBJECT,
+            _SUBJECT,
             json.dumps({"epoch": epoch, "owner": owner}).encode(),
             timeout=_WRITE_SECONDS,
             headers={"Nats-Expected-Last-Subject-Sequence": str(seen.revision)},
@@ -84,4 +85,4 @@ class Bucket:
             return None
         if error.get("code") == 503:  # noqa: PLR2004 - JetStream is starting, or has no leader yet
             raise TimeoutError(error["description"])
-        raise StreamError(f"{LEASE_SUBJECT}: {error.get('description')}", error.get("err_code"))
+        raise StreamError(f"{_SUBJECT}: {error.get('description')}", error.get("err_code"))

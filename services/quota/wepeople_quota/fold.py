@@ -11,7 +11,7 @@ from wepeople_chassis.logging import get_logger
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import StoredMessage, StreamError, StreamState, sequence_since
 from wepeople_contracts.envelope import decode_head
-from wepeople_contracts.subjects import STREAM, STREAM_SUBJECTS, parse_ingest_subject
+from wepeople_contracts.subjects import STREAM_SUBJECTS, parse_ingest_subject
 from wepeople_contracts.upcasting import NewerVersion
 from wepeople_quota.count import Position
 from wepeople_quota.ledger import Ledger
@@ -44,7 +44,9 @@ class Fold:
         `StreamError` when the message at the saved position is not the one that was counted there.
         """
         counted = self._ledger.position
-        since = await sequence_since(self._connection, time.time_ns() - int(remember_seconds * NANOSECONDS))
+        since = await sequence_since(
+            self._connection, self._start.name, time.time_ns() - int(remember_seconds * NANOSECONDS)
+        )
         first = max(min(since, counted.sequence), self._start.first_sequence)
         if not 0 < first <= counted.sequence:
             return
@@ -54,8 +56,8 @@ class Fold:
                 for message in batch.messages:
                     if message.sequence == counted.sequence and message.message_id != counted.message_id:
                         raise StreamError(
-                            f"the message at {counted.sequence} of {STREAM} is not the one that was counted there; "
-                            "restore the right stream, or empty the tables of the schema quota to count this one"
+                            f"the message at {counted.sequence} of {self._start.name} is not the one that was counted "
+                            "there; restore the right stream, or empty the tables of the schema quota to count this one"
                         )
                     if message.sequence <= counted.sequence and _is_charged(message):
                         self._ledger.remember(message.message_id, message.sequence, message.stored_at_ns)
@@ -86,9 +88,10 @@ class Fold:
     def _reader(self, *, after: int, headers_only: bool) -> StreamReader:
         return StreamReader(
             self._connection,
+            stream=self._start.name,
             filter_subject=STREAM_SUBJECTS,
             after=after,
-            identity=self._start.created,
+            identity=self._start.identity,
             headers_only=headers_only,
         )
 
@@ -102,7 +105,7 @@ def _fold(ledger: Ledger, message: StoredMessage) -> None:
         head = decode_head(message.data)
     except NewerVersion as error:
         # Passing it over would lose its charge for good. Stopped here, the count goes on after the upgrade.
-        raise StreamError(f"message {message.sequence} of {STREAM} cannot be counted: {error}") from error
+        raise StreamError(f"message {message.sequence} cannot be counted: {error}") from error
     except DecodeError as error:
         # Whoever cannot be read cannot be charged: one bad message must not stop the count of all orgs.
         log.error("not_an_envelope", sequence=message.sequence, subject=message.subject, error=str(error))

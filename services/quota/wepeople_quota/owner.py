@@ -14,6 +14,7 @@ from wepeople_contracts.quota import (
     Verdict,
     Window,
 )
+from wepeople_contracts.subjects import STREAMS
 from wepeople_quota.ledger import Held, Ledger
 from wepeople_quota.month import NANOSECONDS, month_named, month_of
 from wepeople_quota.window import Refused, Windows, WindowState
@@ -57,7 +58,7 @@ class Owner:
         if request.message_id is not None:
             sequence = self._ledger.seen(request.message_id)
             if sequence is not None:
-                return Verdict(verdict=Seen(sequence=sequence, key_window=key_window))
+                return Verdict(verdict=Seen(stream=STREAMS[0], sequence=sequence, key_window=key_window))
             held = self._ledger.reserve(
                 org_id=request.org_id,
                 message_id=request.message_id,

@@ -17,9 +17,9 @@ from nats.errors import NoRespondersError
 
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
-from wepeople_chassis.stream import stream_state
+from wepeople_chassis.stream import state_of
 from wepeople_chassis.tasks import end
-from wepeople_contracts.subjects import LEAVING
+from wepeople_contracts.subjects import STREAMS, leaving_subject
 from wepeople_quota.fold import Fold
 from wepeople_quota.lease import Lease
 from wepeople_quota.ledger import Ledger
@@ -30,6 +30,7 @@ log = get_logger(__name__)
 SETTLE_SECONDS = 0.3
 """How long an owner that stops waits for the requests in flight; less than a kept request's time."""
 
+_LEAVING = leaving_subject(STREAMS[0])
 _POLL_SECONDS = 0.01
 _RETRY_SECONDS = 0.1
 _PREPARE_SECONDS = 0.5
@@ -50,7 +51,7 @@ class Ownership:
 
     async def live(self) -> None:
         """Stand by until the lease is vacant, take it, fold to the stream's end, answer until it is lost; for ever."""
-        await self._connection.subscribe(LEAVING, cb=self._on_leaving)
+        await self._connection.subscribe(_LEAVING, cb=self._on_leaving)
         while True:
             epoch = await self._lease.take()
             self._keeping = asyncio.create_task(self._lease.keep())
@@ -70,11 +71,11 @@ class Ownership:
         """Stop answering and let the next one begin at once, with nothing in flight if that is soon the case."""
         answered = self._desk.note_answers()
         with suppress(NoRespondersError, TimeoutError):
-            await self._connection.request(LEAVING, b"", timeout=_PREPARE_SECONDS)
+            await self._connection.request(_LEAVING, b"", timeout=_PREPARE_SECONDS)
             # What was sent before the standby listened is here by now, and still ours to answer.
             await asyncio.sleep(_LAST_ANSWERS_SECONDS)
         await self._desk.close()
-        await self._connection.publish(LEAVING, "\n".join(answered).encode())
+        await self._connection.publish(_LEAVING, "\n".join(answered).encode())
         loop = asyncio.get_running_loop()
         deadline = loop.time() + SETTLE_SECONDS
         while self._ledger.has_reservations and loop.time() < deadline:  # noqa: ASYNC110 - arithmetic announces nothing
@@ -104,7 +105,7 @@ class Ownership:
     async def _end_of_stream(self) -> int:
         while True:
             try:
-                return (await stream_state(self._connection)).last_sequence
+                return (await state_of(self._connection, STREAMS[0])).last_sequence
             except BROKER_DOWN as error:
                 log.warning("waiting", error=repr(error))
                 await asyncio.sleep(_RETRY_SECONDS)

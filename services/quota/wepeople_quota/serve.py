@@ -18,11 +18,12 @@ from wepeople_chassis.rpc_server import error_reply
 from wepeople_chassis.tracing import served
 from wepeople_contracts.quota import RateLimited, Release, Reserve, Seen, Usage, UsageQuery, Verdict
 from wepeople_contracts.reply import Reply
-from wepeople_contracts.subjects import RELEASE, RESERVE_ALL, USAGE
+from wepeople_contracts.subjects import QUOTA_ALL
 from wepeople_quota.lease import Lease
 from wepeople_quota.metrics import granted, limited, month_full, seen
 from wepeople_quota.owner import Now, Owner
 
+_ASKED = QUOTA_ALL.removesuffix("*")
 _VerdictReply = Reply[Verdict]
 _UsageReply = Reply[Usage]
 
@@ -55,7 +56,7 @@ class Desk:
         self._kept: deque[_Kept] = deque()
         self._answered: list[str] | None = None
         subscriber = partial(broker.subscriber, parser=_bare_message, decoder=_whole_message, no_reply=True)
-        reserve, usage, release = subscriber(RESERVE_ALL), subscriber(USAGE), subscriber(RELEASE)
+        reserve, usage, release = (subscriber(f"{_ASKED}{what}") for what in ("reserve", "usage", "release"))
         reserve(self._reserve)
         usage(self._usage)
         release(self._release)

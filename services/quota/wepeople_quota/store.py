@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 
 from wepeople_chassis.postgres import Pool, act_across_orgs
-from wepeople_contracts.subjects import STREAM
+from wepeople_contracts.subjects import STREAMS
 from wepeople_quota.count import BEGINNING, Account, ChargedIds, OrgPeriod, Position, Snapshot, oldest_period
 
 _PURPOSE = "fold"
@@ -78,7 +78,7 @@ class Store:
             await act_across_orgs(connection, _PURPOSE)
             cursor = await connection.execute(
                 "SELECT sequence, message_id, stored_at_ns, epoch, identity FROM quota.checkpoint WHERE stream = %s",
-                (STREAM,),
+                (STREAMS[0],),
             )
             row = await cursor.fetchone()
             if row is None:
@@ -122,7 +122,7 @@ class Store:
             await _save_charged(connection, position, snapshot.charged, after=saved.sequence)
             await connection.execute(
                 _WRITE_CHECKPOINT,
-                (STREAM, identity, position.sequence, position.message_id, position.stored_at_ns, epoch),
+                (STREAMS[0], identity, position.sequence, position.message_id, position.stored_at_ns, epoch),
             )
             return position
 
@@ -130,7 +130,7 @@ class Store:
 async def _read_position(
     connection: AsyncConnection[TupleRow], statement: LiteralString, after: int
 ) -> tuple[Position, int]:
-    row = await (await connection.execute(statement, (STREAM,))).fetchone()
+    row = await (await connection.execute(statement, (STREAMS[0],))).fetchone()
     position, epoch = (Position(row[0], row[1], row[2]), int(row[3])) if row else (BEGINNING, 0)
     if position.sequence < after:
         raise DatabaseWentBack(position.sequence, after)

@@ -19,7 +19,7 @@ from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.metrics import READY, UNKNOWN, LineCounter
 from wepeople_chassis.settings import ServiceSettings
-from wepeople_chassis.stream import StreamError, stream_state
+from wepeople_chassis.stream import StreamError, stream_states
 from wepeople_chassis.tracing import start_tracing, stop_tracing
 
 log = get_logger(__name__)
@@ -168,10 +168,10 @@ def nats_answers(connection: Client) -> Check:
 
 
 def stream_answers(connection: Client) -> Check:
-    """Whether JetStream says how the stream stands."""
+    """Whether JetStream says how the streams stand."""
 
     async def ask() -> str | None:
-        return await _answers(stream_state(connection))
+        return await _answers(stream_states(connection))
 
     return ask
 

@@ -1,4 +1,4 @@
-"""Reading the stream in order, without gaps, from any sequence.
+"""Reading a stream in order, without gaps, from any sequence.
 
 A pull consumer asked by `CONSUMER.MSG.NEXT` with a byte limit. Never a push or ordered consumer: nats-py drops
 messages silently at its pending limit, and as a filtered stream's sequences have natural gaps nobody would notice.
@@ -20,39 +20,47 @@ from wepeople_chassis.stream import (
     Batch,
     StoredMessage,
     StreamError,
+    StreamMoved,
     check_position,
     create_consumer,
     delete_consumer,
     jetstream,
     quietly,
-    stream_state,
+    state_of,
 )
 from wepeople_chassis.tracing import TRACEPARENT
 from wepeople_contracts.envelope import MSG_ID_HEADER
-from wepeople_contracts.subjects import STREAM
+from wepeople_contracts.subjects import partitions_in
 
 log = get_logger(__name__)
 
 PULL_MESSAGES = 512
 PULL_BYTES = 24 * 1024 * 1024
 PULL_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+"""So often a reader of several partitions that is never idle looks whether they are all there."""
 _GRACE_SECONDS = 1.0
 _RETRY_SECONDS = 0.25
 _CONSUMER_NOT_FOUND = 10014
 
 
 class StreamReader:
-    """Delivers every message that matches a filter, after a given sequence, in order and exactly once.
+    """Delivers every message of a stream that matches a filter, after a given sequence, in order and exactly once.
 
     Survives restarts of the server; `StreamError` when the stream has lost the messages that come next, or is not the
-    stream of `identity` (`StreamState.created`). With `headers_only` the messages have their ids but no data.
-    `pull_bytes` are asked for at a time, more only where one message has more; so much waits in memory.
+    stream of `identity` (`StreamState.identity`); `StreamMoved` soon after it has ceased to take one of the filter's
+    partitions. Until then a reader of several is given what those have that stayed: of a partition that left, only its
+    own messages say how far it was read, and not `Batch.through`.
+
+    With `headers_only` the messages have their ids but no data. `pull_bytes` are asked for at a time, more only where
+    one message has more; so much waits in memory.
     """
 
     def __init__(
         self,
         connection: Client,
         *,
+        stream: str,
         filter_subject: str,
         after: int,
         identity: str | None = None,
@@ -60,7 +68,9 @@ class StreamReader:
         pull_bytes: int = PULL_BYTES,
     ) -> None:
         self._connection = connection
+        self._stream = stream
         self._filter = filter_subject
+        self._partitions = partitions_in([filter_subject])
         self._position = after
         self._identity = identity
         self._headers_only = headers_only
@@ -83,15 +93,15 @@ class StreamReader:
 
     async def _one_consumer(self) -> AsyncGenerator[Batch]:
         """Read through one server-side consumer until something about it is not as expected."""
-        state = await stream_state(self._connection)
-        check_position(state, after=self._position, identity=self._identity)
-        self._identity, known_end = state.created, state.last_sequence
+        clock = asyncio.get_running_loop().time
+        known_end = await self._look(check=True)
+        looked_at = clock()
         start = {
             "deliver_policy": "by_start_sequence",
             "opt_start_seq": self._position + 1,
             "headers_only": self._headers_only,
         }
-        consumer = (await create_consumer(self._connection, start, self._filter))["name"]
+        consumer = (await create_consumer(self._connection, self._stream, start, self._filter))["name"]
         inbox = self._connection.new_inbox()
         self._arrived.clear()
         subscription = await self._connection.subscribe(
@@ -104,9 +114,7 @@ class StreamReader:
                 pull_bytes = self._pull_bytes
                 finished, received = False, 0
                 while not finished and received < PULL_MESSAGES:
-                    if not await self._something_arrived():
-                        return
-                    messages, finished = self._take()
+                    messages, finished = await self._next()
                     if messages is None:
                         return
                     for message, consumer_sequence, left in messages:
@@ -129,10 +137,22 @@ class StreamReader:
                         # The end was read before the consumer said that nothing is left: all up to it was delivered.
                         self._position = max(self._position, known_end)
                     yield Batch([], self._position, left_behind)
-                    known_end = (await stream_state(self._connection)).last_sequence
+                if received == 0 or (len(self._partitions) > 1 and clock() > looked_at + LOOK_SECONDS):
+                    known_end = await self._look()
+                    looked_at = clock()
         finally:
             await quietly(subscription.unsubscribe())
-            await delete_consumer(self._connection, consumer)
+            await delete_consumer(self._connection, self._stream, consumer)
+
+    async def _look(self, *, check: bool = False) -> int:
+        """Where the stream ends; `StreamMoved` when it is the wrong one by now: its end is another numbering's then."""
+        state = await state_of(self._connection, self._stream)
+        if left := self._partitions - state.partitions:
+            raise StreamMoved(self._stream, left)
+        if check:
+            check_position(state, after=self._position, identity=self._identity)
+            self._identity = state.identity
+        return state.last_sequence
 
     async def _pending(self, consumer: str, delivered: int) -> int | None:
         """How many messages the consumer still holds back; None when it is gone, or sent some that never arrived.
@@ -140,7 +160,7 @@ class StreamReader:
         An expired pull alone does not prove that there was nothing: a server that stalls expires it all the same.
         """
         try:
-            info = await jetstream(self._connection, f"CONSUMER.INFO.{STREAM}.{consumer}", {})
+            info = await jetstream(self._connection, f"CONSUMER.INFO.{self._stream}.{consumer}", {})
         except StreamError as error:
             if error.err_code == _CONSUMER_NOT_FOUND:
                 return None
@@ -151,25 +171,23 @@ class StreamReader:
     async def _pull(self, consumer: str, inbox: str, pull_bytes: int) -> None:
         request = {"batch": PULL_MESSAGES, "max_bytes": pull_bytes, "expires": int(PULL_SECONDS * 1e9)}
         await self._connection.publish(
-            f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer}", json.dumps(request).encode(), reply=inbox
+            f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{consumer}", json.dumps(request).encode(), reply=inbox
         )
 
     async def _on_message(self, message: Msg) -> None:
         self._arrived.append(message)
         self._wake.set()
 
-    async def _something_arrived(self) -> bool:
-        """Wait for a message or a status; False when not even the pull's expiry was announced."""
+    async def _next(self) -> tuple[list[tuple[StoredMessage, int, int]] | None, bool]:
+        """What arrives next, and whether the pull is over; None for the messages when the consumer is gone, or not even
+        the pull's expiry was announced.
+        """
         if not self._arrived:
             self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), PULL_SECONDS + _GRACE_SECONDS)
             except TimeoutError:
-                return False
-        return True
-
-    def _take(self) -> tuple[list[tuple[StoredMessage, int, int]] | None, bool]:
-        """What has arrived, and whether the pull is over; None for the messages when the consumer is gone."""
+                return None, True
         taken: list[tuple[StoredMessage, int, int]] = []
         while self._arrived:
             message = self._arrived.popleft()

@@ -1,11 +1,16 @@
-"""What the stream holds, and the few calls of JetStream's API that its readers make.
+"""What the streams hold, and the few calls of JetStream's API that their readers make.
+
+Each partition's whole history is in one stream, and nobody is told in which: the server is asked who takes its
+subjects. A (partition, sequence) is the same message for ever, also after its stream was split; sequences of partitions
+that are in different streams have nothing to do with each other.
 
 Spoken to directly, by `$JS.API` subjects, because nats-py's own calls hide what a reader must know.
 """
 
+import asyncio
 import json
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,11 +18,16 @@ from typing import Any
 from nats.aio.client import Client
 
 from wepeople_chassis.broker import BROKER_DOWN
-from wepeople_contracts.subjects import STREAM, STREAM_SUBJECTS
+from wepeople_contracts.subjects import PARTITIONS, STREAM_SUBJECTS, STREAMS, partition_filter, partitions_in
 
+IDENTITY = "wepeople-history"
+"""Under this name a stream's metadata has the identity of the stream from which it was split, if it was."""
 _API_SECONDS = 2.0
+_SPLIT_SECONDS = 1.0
+_LOOK_SECONDS = 0.02
 _LAST_MOMENT_NS = 2**63 - 1
 """In 2262; the server takes a later moment for one long ago."""
+_NO_STREAM = 10059
 
 
 class StreamError(Exception):
@@ -31,14 +41,26 @@ class StreamError(Exception):
         self.err_code = err_code
 
 
-@dataclass(frozen=True, slots=True)
-class StreamState:
-    """What the stream holds now; `created` is its identity: a stream made anew has another. For so long as
-    `duplicate_window_seconds` the same message id is the same message. Past `limit_bytes` nothing more is stored.
-    Of `copies_wanted` copies in the cluster, `copies` are whole.
+class StreamMoved(StreamError):
+    """The stream does not take all that is read any more: whoever reads goes on in the stream that takes it, after the
+    last message that came of it. The whole history of a partition goes with it.
     """
 
-    created: str
+    def __init__(self, name: str, partitions: Iterable[int]) -> None:
+        left = ", ".join(map(str, sorted(partitions)))
+        super().__init__(f"the stream {name} does not take partition {left} any more")
+
+
+@dataclass(frozen=True, slots=True)
+class StreamState:
+    """What a stream holds now, and whose messages it takes. A stream made anew has another `identity`; one that was
+    split from another keeps that one's. For so long as `duplicate_window_seconds` the same message id is the same
+    message. Past `limit_bytes` nothing more is stored. Of `copies_wanted` copies in the cluster, `copies` are whole.
+    """
+
+    name: str
+    partitions: frozenset[int]
+    identity: str
     first_sequence: int
     last_sequence: int
     messages: int
@@ -74,55 +96,110 @@ class Batch:
     pending: int
 
 
-async def stream_state(connection: Client) -> StreamState:
-    """Ask the server for the stream's state; `StreamError` if there is no such stream."""
-    reply = await jetstream(connection, f"STREAM.INFO.{STREAM}", {})
-    state = reply["state"]
-    others = reply.get("cluster", {}).get("replicas", [])
+async def stream_states(connection: Client) -> list[StreamState]:
+    """All streams, in the order of their first partition; `StreamError` if there are none.
+
+    A mirror that is about to become one takes nothing yet and is not among them. Where a partition is missing, nobody
+    takes it now: for the moment in which a stream is split that is waited for.
+    """
+    until = asyncio.get_running_loop().time() + _SPLIT_SECONDS
+    while True:
+        names = await _names(connection, STREAM_SUBJECTS)
+        if not names:
+            raise StreamError("there is no stream; run `wepeople provision` first", _NO_STREAM)
+        states = [await state_of(connection, name) for name in names]
+        taken = [partition for state in states for partition in state.partitions]
+        if len(taken) == len(set(taken)) == PARTITIONS or asyncio.get_running_loop().time() >= until:
+            return sorted((state for state in states if state.partitions), key=lambda state: min(state.partitions))
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+async def takers(connection: Client) -> dict[int, StreamState]:
+    """Which stream takes each partition; `TimeoutError` while nobody takes one of them, `StreamError` if there is no
+    stream.
+    """
+    found = {partition: state for state in await stream_states(connection) for partition in state.partitions}
+    if missing := sorted(set(range(PARTITIONS)) - found.keys()):
+        raise TimeoutError(f"no stream takes partition {', '.join(map(str, missing))} now")
+    return found
+
+
+async def stream_of(connection: Client, partition: int) -> StreamState:
+    """The stream that takes a partition. `StreamError` if there is no stream, `TimeoutError` while none takes it, as in
+    the moment in which one is split.
+    """
+    for name in await _names(connection, partition_filter(partition)):
+        state = await state_of(connection, name)
+        if partition in state.partitions:
+            return state
+    if await _names(connection, STREAM_SUBJECTS):
+        raise TimeoutError(f"no stream takes partition {partition} now")
+    raise StreamError("there is no stream; run `wepeople provision` first", _NO_STREAM)
+
+
+async def state_of(connection: Client, name: str) -> StreamState:
+    """A stream's state; `StreamError` if there is no such stream."""
+    return _state(await jetstream(connection, f"STREAM.INFO.{name}", {}))
+
+
+def _state(info: Mapping[str, Any]) -> StreamState:
+    config, state = info["config"], info["state"]
+    others = info.get("cluster", {}).get("replicas") or []
     return StreamState(
-        created=reply["created"],
+        name=config["name"],
+        partitions=partitions_in(config.get("subjects") or []),
+        identity=(config.get("metadata") or {}).get(IDENTITY) or info["created"],
         first_sequence=state["first_seq"],
         last_sequence=state["last_seq"],
         messages=state["messages"],
         size_bytes=state["bytes"],
-        duplicate_window_seconds=reply["config"]["duplicate_window"] / 1_000_000_000,
-        limit_bytes=limit if (limit := reply["config"].get("max_bytes", -1)) > 0 else None,
+        duplicate_window_seconds=config["duplicate_window"] / 1_000_000_000,
+        limit_bytes=limit if (limit := config.get("max_bytes", -1)) > 0 else None,
         copies=1 + sum(1 for other in others if other["current"] and not other.get("offline")),
-        copies_wanted=reply["config"]["num_replicas"],
+        copies_wanted=config["num_replicas"],
     )
 
 
-async def sequence_since(connection: Client, stored_at_ns: int) -> int:
-    """The first sequence stored at or after a moment, nanoseconds since 1970; the next to come if there is none."""
+async def _names(connection: Client, subject: str) -> list[str]:
+    """The streams that take some of these subjects."""
+    reply = await jetstream(connection, "STREAM.NAMES", {"subject": subject})
+    return [name for name in reply["streams"] or [] if name in STREAMS]
+
+
+async def sequence_since(connection: Client, stream_name: str, stored_at_ns: int) -> int:
+    """The first sequence that a stream stored at or after a moment, nanoseconds since 1970; the next to come if there
+    is none.
+    """
     seconds, nanoseconds = divmod(min(max(stored_at_ns, 0), _LAST_MOMENT_NS), 1_000_000_000)
     moment = f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09}Z"
-    info = await create_consumer(connection, {"deliver_policy": "by_start_time", "opt_start_time": moment})
-    await delete_consumer(connection, info["name"])
+    start = {"deliver_policy": "by_start_time", "opt_start_time": moment}
+    info = await create_consumer(connection, stream_name, start)
+    await delete_consumer(connection, stream_name, info["name"])
     sequence: int = info["delivered"]["stream_seq"]
     return sequence + 1
 
 
 def check_position(state: StreamState, *, after: int, identity: str | None) -> None:
     """`StreamError` unless a stream in this state can be read on after a sequence of the stream called `identity`."""
-    if identity is not None and state.created != identity:
+    if identity is not None and state.identity != identity:
         raise StreamError(
-            f"the stream {STREAM} is of {state.created}, the checkpoint belongs to one of {identity}: "
+            f"the stream {state.name} is of {state.identity}, the checkpoint belongs to one of {identity}: "
             "restore the old stream, or rebuild from this one what was built from the old"
         )
     if state.first_sequence > after + 1:
         raise StreamError(
-            f"the stream {STREAM} begins at {state.first_sequence}, but {after + 1} comes next: "
+            f"the stream {state.name} begins at {state.first_sequence}, but {after + 1} comes next: "
             "the messages between were trimmed; restore them from the archive or rebuild"
         )
     if state.last_sequence < after:
         raise StreamError(
-            f"the stream {STREAM} ends at {state.last_sequence}, before the checkpoint {after}: "
+            f"the stream {state.name} ends at {state.last_sequence}, before the checkpoint {after}: "
             "it lost messages that were applied; restore it from a backup"
         )
 
 
 async def create_consumer(
-    connection: Client, start: dict[str, Any], filter_subject: str = STREAM_SUBJECTS
+    connection: Client, stream_name: str, start: dict[str, Any], filter_subject: str = STREAM_SUBJECTS
 ) -> dict[str, Any]:
     """Make an ephemeral pull consumer without acks, begun as `start` says; the server's description of it."""
     name = f"read-{secrets.token_hex(8)}"
@@ -135,14 +212,14 @@ async def create_consumer(
         "mem_storage": True,
         "num_replicas": 1,
     }
-    request = {"stream_name": STREAM, "config": config | start, "action": "create"}
-    return await jetstream(connection, f"CONSUMER.CREATE.{STREAM}.{name}.{filter_subject}", request)
+    request = {"stream_name": stream_name, "config": config | start, "action": "create"}
+    return await jetstream(connection, f"CONSUMER.CREATE.{stream_name}.{name}.{filter_subject}", request)
 
 
-async def delete_consumer(connection: Client, name: str) -> None:
+async def delete_consumer(connection: Client, stream_name: str, name: str) -> None:
     """Let a consumer go."""
     # Without waiting for an answer, which would hold up the next consumer; a lost one expires by itself.
-    await quietly(connection.publish(f"$JS.API.CONSUMER.DELETE.{STREAM}.{name}"))
+    await quietly(connection.publish(f"$JS.API.CONSUMER.DELETE.{stream_name}.{name}"))
 
 
 async def jetstream(connection: Client, name: str, body: dict[str, Any]) -> dict[str, Any]:

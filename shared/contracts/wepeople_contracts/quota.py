@@ -60,9 +60,10 @@ class RateLimited(Message):
 
 
 class Seen(Message):
-    """The stream already holds this message id: read it at `sequence` and give the same answer. Costs one rate unit."""
+    """A stream already holds this message id: read it at `sequence` and give the same answer. Costs one rate unit."""
 
     verdict: Literal["seen"] = "seen"
+    stream: str
     sequence: int
     key_window: Window
 

@@ -17,9 +17,8 @@ from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.metrics import UNKNOWN
 from wepeople_chassis.postgres import Pool, act_across_orgs
-from wepeople_chassis.stream import StreamError, stream_state
+from wepeople_chassis.stream import StreamError, stream_states
 from wepeople_contracts.envelope import MSG_ID_HEADER
-from wepeople_contracts.subjects import STREAM
 
 log = get_logger(__name__)
 
@@ -43,7 +42,7 @@ class Outbox:
     async def require_stream(self) -> None:
         """Before a command writes anything: `unavailable` when its fact could not be stored now."""
         try:
-            await stream_state(self._connection)
+            await stream_states(self._connection)
         except (*BROKER_DOWN, StreamError) as error:
             raise unavailable("JetStream does not answer. Nothing was changed; try again in a moment.") from error
 
@@ -116,7 +115,7 @@ class Outbox:
 
     async def _publish(self, fact: OutboxFact) -> int:
         acknowledged = await self._stream.publish(
-            fact.subject, fact.body, timeout=PUBLISH_SECONDS, stream=STREAM, headers={MSG_ID_HEADER: fact.fact_id}
+            fact.subject, fact.body, timeout=PUBLISH_SECONDS, headers={MSG_ID_HEADER: fact.fact_id}
         )
         return int(acknowledged.seq)
 

@@ -78,7 +78,7 @@ class IngestHandler:
             if command.problem is not None:
                 raise ApiError("invalid_body", command.problem)
             if isinstance(verdict, Seen):
-                return await self._replay(command, verdict.sequence)
+                return await self._replay(command, verdict.stream, verdict.sequence)
             if isinstance(judged, MalformedBody):
                 raise ApiError("invalid_body", str(judged))
             return await self._store(command, seal(command, judged, verdict))
@@ -134,14 +134,14 @@ class IngestHandler:
                 outcome="unknown",
             ) from error
         if stored.duplicate:
-            return await self._replay(command, stored.sequence)
+            return await self._replay(command, stored.stream, stored.sequence)
         _count_rows(envelope, costs_events=command.endpoint.costs_events)
         return await self._answer(command, envelope, stored.sequence)
 
-    async def _replay(self, command: Command, sequence: int) -> web.Response:
+    async def _replay(self, command: Command, stream: str, sequence: int) -> web.Response:
         """Answer as the stored request was answered, if it is the same; 422 if it is not."""
         try:
-            original = decode(await self._publisher.read(sequence))
+            original = decode(await self._publisher.read(stream, sequence))
         except (NotStored, *BROKER_DOWN) as error:
             raise unavailable("This request was stored, but its answer cannot be read right now; ask again.") from error
         if original.fingerprint != command.fingerprint:

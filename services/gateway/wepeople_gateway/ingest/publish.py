@@ -23,7 +23,6 @@ from nats.errors import (
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.tracing import carried, is_tracing, span
 from wepeople_contracts.envelope import MSG_ID_HEADER
-from wepeople_contracts.subjects import STREAM
 from wepeople_gateway.metrics import publish_seconds
 
 _ATTEMPT_SECONDS = 2.0
@@ -41,8 +40,9 @@ as long as nine mebibytes take to the disk.
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The stream holds the message id at `sequence`; `duplicate` when it did before this publish."""
+    """A stream holds the message id at `sequence`; `duplicate` when it did before this publish."""
 
+    stream: str
     sequence: int
     duplicate: bool
 
@@ -113,7 +113,7 @@ class Publisher:
                 continue
             ack: dict[str, Any] = json.loads(reply.data)
             if "error" not in ack:
-                return Stored(ack["seq"], ack.get("duplicate", False))
+                return Stored(ack["stream"], ack["seq"], ack.get("duplicate", False))
             if ack["error"].get("err_code") != _IN_PROCESS and not attempt_open:
                 raise NotStored(ack["error"].get("description", "refused by JetStream"))
             await asyncio.sleep(min(left, _PAUSE_SECONDS))
@@ -121,12 +121,12 @@ class Publisher:
             raise OutcomeUnknown(f"no answer on {subject} within {self._deadline_seconds:g} s")
         raise NotStored(f"nobody took the message within {self._deadline_seconds:g} s")
 
-    async def read(self, sequence: int) -> bytes:
-        """The stored message at a sequence, asked of the stream's leader; `NotStored` when it is no longer there."""
+    async def read(self, stream: str, sequence: int) -> bytes:
+        """The stored message at a sequence of a stream, asked of its leader; `NotStored` when it is no longer there."""
         reply = await self._connection.request(
-            f"$JS.API.STREAM.MSG.GET.{STREAM}", json.dumps({"seq": sequence}).encode(), timeout=_ATTEMPT_SECONDS
+            f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps({"seq": sequence}).encode(), timeout=_ATTEMPT_SECONDS
         )
         found = json.loads(reply.data)
         if "error" in found:
-            raise NotStored(f"sequence {sequence}: {found['error'].get('description')}")
+            raise NotStored(f"sequence {sequence} of {stream}: {found['error'].get('description')}")
         return base64.b64decode(found["message"]["data"])

@@ -14,21 +14,19 @@ from wepeople_contracts.quota import Release, Reserve, Usage, UsageQuery, Verdic
 from wepeople_contracts.subjects import (
     AUTHENTICATE,
     KEY_REVOKED,
-    LEAVING,
     PROJECTED_ALL,
-    RELEASE,
+    QUOTA_ALL,
     REQUEST_STATUS,
-    RESERVE_ALL,
-    USAGE,
     Kind,
     auth_command,
     ingest_subject,
+    leaving_subject,
     partition_of,
     ready_subject,
 )
 
 _ORG, _APP = "{org}", "{app}"
-_PARTITION = "{partition}"
+_PARTITION, _STREAM = "{partition}", "{stream}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +76,11 @@ def _ingest(kind: Kind) -> str:
     return ingest_subject(_ORG, _APP, kind).replace(f".{partition_of(_ORG)}.", f".{_PARTITION}.")
 
 
+def _quota(what: str) -> str:
+    """What quota is asked of an org, the partition left open."""
+    return QUOTA_ALL.replace("*", _PARTITION, 1).replace("*", what)
+
+
 STORED = (
     Stored("storeEvents", "gateway", _ingest("events"), (Envelope,)),
     Stored("storeSnapshot", "gateway", _ingest("snapshot"), (Envelope,)),
@@ -86,9 +89,9 @@ STORED = (
 
 EXCHANGES = (
     Exchange("authenticate", "auth", AUTHENTICATE, Authenticate, Principal),
-    Exchange("reserve", "quota", RESERVE_ALL.replace("*", _PARTITION), Reserve, Verdict),
-    Exchange("release", "quota", RELEASE, Release, None),
-    Exchange("readUsage", "quota", USAGE, UsageQuery, Usage),
+    Exchange("reserve", "quota", _quota("reserve"), Reserve, Verdict),
+    Exchange("release", "quota", _quota("release"), Release, None),
+    Exchange("readUsage", "quota", _quota("usage"), UsageQuery, Usage),
     Exchange("readRequestStatus", "projector", REQUEST_STATUS, RequestQuery, RequestStatus),
     *(Exchange(name, "auth", auth_command(name), request, ok) for name, (request, ok) in COMMANDS.items()),
 )
@@ -109,7 +112,7 @@ SIGNALS = (
     Signal(
         "tellLeaving",
         "quota",
-        LEAVING,
+        leaving_subject(_STREAM),
         "Told by an owner that is about to stop; a standby that replies keeps what the owner leaves unanswered.",
         None,
     ),

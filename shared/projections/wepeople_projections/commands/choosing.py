@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from nats.aio.client import Client
 
 from wepeople_chassis.rpc import call
-from wepeople_chassis.stream import sequence_since, stream_state
+from wepeople_chassis.stream import StreamState, sequence_since, stream_states
 from wepeople_contracts.operators import AppList, ListApps, Nothing, Org, OrgList
 from wepeople_contracts.subjects import auth_command
 from wepeople_projections.definition.points import nanoseconds, parse_point
@@ -37,8 +37,8 @@ class Choice:
 
 async def selection_of(connection: Client, choice: Choice) -> Selection:
     """What a choice means; `ChoiceError` or `PointError` when it cannot be."""
-    last = (await stream_state(connection)).last_sequence
-    start, end = await _first(connection, choice.start), await _last(connection, choice.end, last)
+    [stream] = await stream_states(connection)
+    start, end = await _first(connection, stream, choice.start), await _last(connection, stream, choice.end)
     if end is not None and start > end:
         raise ChoiceError(f"--from is {start:,} and --to {end:,}: there is nothing between them.")
     named = [*choice.orgs, *(app for app in choice.apps if "/" in app)]
@@ -80,21 +80,21 @@ def without_effect(choice: Choice, selection: Selection) -> str | None:
     return f"The stream has nothing before {choice.start}, so --from leaves nothing away."
 
 
-async def _first(connection: Client, text: str | None) -> int:
+async def _first(connection: Client, stream: StreamState, text: str | None) -> int:
     if text is None:
         return 1
     point = parse_point(text)
-    return point if isinstance(point, int) else await sequence_since(connection, nanoseconds(point))
+    return point if isinstance(point, int) else await sequence_since(connection, stream.name, nanoseconds(point))
 
 
-async def _last(connection: Client, text: str | None, last: int) -> int | None:
+async def _last(connection: Client, stream: StreamState, text: str | None) -> int | None:
     if text is None:
         return None
     point = parse_point(text)
     if isinstance(point, int):
         return point
-    end = await sequence_since(connection, nanoseconds(point)) - 1
-    if end >= last:
+    end = await sequence_since(connection, stream.name, nanoseconds(point)) - 1
+    if end >= stream.last_sequence:
         raise ChoiceError(
             f"Nothing was stored since {text}, so nobody can tell yet where --to would end. Leave it away."
         )

@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from psycopg import AsyncConnection
 
 from wepeople_chassis.operator import Operator, operator_connection, show
-from wepeople_chassis.stream import stream_state
+from wepeople_chassis.stream import takers
 from wepeople_projections.commands.choosing import in_words
 from wepeople_projections.commands.session import command, connection
 from wepeople_projections.commands.targets import Target, all_targets
@@ -76,7 +76,8 @@ def show_status(name: str | None, as_json: bool) -> None:
 
 async def _line(reading: AsyncConnection[Any], stream: Client, target: Target, rows_before: int) -> dict[str, Any]:
     # Asked first: a partition of which nothing is left has then all up to there, wherever its last message is.
-    end = (await stream_state(stream)).last_sequence
+    ends = {partition: taker.last_sequence for partition, taker in (await takers(stream)).items()}
+    end = max(ends.values())
     found = await checkpoints(reading, target.schema)
     positions = sequences(found)
     asked = stretches(positions, target.about.selection)

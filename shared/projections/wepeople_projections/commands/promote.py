@@ -1,12 +1,13 @@
 """`wepeople projection promote`: lets readers see a version."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 
 from msgspec.structs import replace
 
 from wepeople_chassis.operator import Operator, stderr
-from wepeople_chassis.stream import stream_state
+from wepeople_chassis.stream import StreamState, takers
 from wepeople_projections.commands.running import tell_parked
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.steering import told
@@ -73,12 +74,12 @@ async def _check_verified(place: Workplace, target: Target) -> None:
 
 async def _check_caught_up(place: Workplace, target: Target) -> None:
     """`TargetError` unless all that the stream has now is applied, or is within some seconds."""
-    stream = await stream_state(place.stream)
-    end = stream.last_sequence
-    await _check_stream(place, target, stream.created)
+    streams = await takers(place.stream)
+    ends = {partition: stream.last_sequence for partition, stream in streams.items()}
+    await _check_stream(place, target, streams)
     clock = asyncio.get_running_loop().time
     until = clock() + CATCH_UP_SECONDS
-    while left := await _left(place, target, end):
+    while left := await _left(place, target, ends):
         if clock() > until:
             what = "1 message" if left == 1 else f"{left:,} messages"
             raise TargetError(
@@ -88,11 +89,11 @@ async def _check_caught_up(place: Workplace, target: Target) -> None:
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _check_stream(place: Workplace, target: Target, identity: str) -> None:
+async def _check_stream(place: Workplace, target: Target, streams: Mapping[int, StreamState]) -> None:
     """`TargetError` when it was made of a stream that is not there any more: positions in that one say nothing."""
     async with place.pool.connection() as connection:
         found = await checkpoints(connection, target.schema)
-    if any(line.stream_identity != identity for line in found.values()):
+    if any(line.stream_identity != streams[partition].identity for partition, line in found.items()):
         raise TargetError(
             f"{target.schema} was made of a stream that is not there any more. Make it anew from the present one: "
             f"wepeople projection rebuild {target.schema}"
@@ -128,10 +129,10 @@ async def _check_unchanged(place: Workplace, target: Target) -> None:
         )
 
 
-async def _left(place: Workplace, target: Target, end: int) -> int:
+async def _left(place: Workplace, target: Target, ends: Mapping[int, int]) -> int:
     async with place.pool.connection() as connection:
         positions = await positions_of(connection, target.schema)
-    asked = stretches(positions, target.about.selection, dict.fromkeys(positions, end))
+    asked = stretches(positions, target.about.selection, ends)
     return sum((await count_messages(place.stream, asked)).values())
 
 

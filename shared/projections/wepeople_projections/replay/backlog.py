@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 
-from wepeople_chassis.stream import create_consumer, delete_consumer
-from wepeople_contracts.subjects import STREAM
+from wepeople_chassis.stream import StreamState, create_consumer, delete_consumer, stream_of, takers
 from wepeople_projections.definition.selection import Selection
 from wepeople_projections.running.reading import last_position, reading_filter
 
@@ -36,9 +35,14 @@ def stretches(
     ]
 
 
-async def backlog_of(connection: Client, positions: Mapping[int, int], end: int) -> tuple[int, float]:
-    """Of a projection of everything: messages up to `end` not applied yet, and the age in seconds of the oldest."""
-    left = stretches({p: sequence for p, sequence in positions.items() if sequence < end}, Selection())
+async def backlog_of(
+    connection: Client, positions: Mapping[int, int], streams: Mapping[int, StreamState]
+) -> tuple[int, float]:
+    """Of a projection of everything: messages that these streams have and that are not applied yet, and the age in
+    seconds of the oldest.
+    """
+    behind_at = {p: sequence for p, sequence in positions.items() if sequence < streams[p].last_sequence}
+    left = stretches(behind_at, Selection())
     counts = await count_messages(connection, left)
     behind = [stretch for stretch in left if counts[stretch.partition]]
     ages = await asyncio.gather(*(oldest_age_seconds(connection, stretch) for stretch in behind))
@@ -47,15 +51,17 @@ async def backlog_of(connection: Client, positions: Mapping[int, int], end: int)
 
 async def count_messages(connection: Client, asked: Sequence[Stretch]) -> dict[int, int]:
     """How many messages each stretch has, by partition; `StreamError` when there is no stream."""
-    counts = await asyncio.gather(*(_count(connection, stretch) for stretch in asked))
+    streams = await takers(connection) if asked else {}
+    counts = await asyncio.gather(*(_count(connection, streams[stretch.partition].name, stretch) for stretch in asked))
     return {stretch.partition: count for stretch, count in zip(asked, counts, strict=True)}
 
 
 async def oldest_age_seconds(connection: Client, stretch: Stretch) -> float:
     """The age of the stretch's first message; 0 when it has none."""
     try:
+        stream = await stream_of(connection, stretch.partition)
         first = await connection.jetstream().get_msg(
-            STREAM, seq=stretch.after + 1, subject=stretch.filter_subject, next=True
+            stream.name, seq=stretch.after + 1, subject=stretch.filter_subject, next=True
         )
     except NotFoundError:
         return 0.0
@@ -66,19 +72,19 @@ async def oldest_age_seconds(connection: Client, stretch: Stretch) -> float:
     return max((datetime.now(UTC) - first.time).total_seconds(), 0.0)
 
 
-async def _count(connection: Client, stretch: Stretch) -> int:
+async def _count(connection: Client, stream_name: str, stretch: Stretch) -> int:
     if stretch.through is None:
-        return await _pending(connection, stretch, stretch.after)
+        return await _pending(connection, stream_name, stretch, stretch.after)
     if stretch.through <= stretch.after:
         return 0
-    behind = await _pending(connection, stretch, stretch.after)
-    return behind - await _pending(connection, stretch, stretch.through) if behind else 0
+    behind = await _pending(connection, stream_name, stretch, stretch.after)
+    return behind - await _pending(connection, stream_name, stretch, stretch.through) if behind else 0
 
 
-async def _pending(connection: Client, stretch: Stretch, after: int) -> int:
+async def _pending(connection: Client, stream_name: str, stretch: Stretch, after: int) -> int:
     # A consumer counts what it would deliver; it is never read from.
     start = {"deliver_policy": "by_start_sequence", "opt_start_seq": after + 1}
-    consumer = await create_consumer(connection, start, stretch.filter_subject)
-    await delete_consumer(connection, consumer["name"])
+    consumer = await create_consumer(connection, stream_name, start, stretch.filter_subject)
+    await delete_consumer(connection, stream_name, consumer["name"])
     pending: int = consumer["num_pending"]
     return pending

@@ -14,7 +14,6 @@ from psycopg import AsyncConnection
 
 from wepeople_chassis.stream import StreamError, StreamState
 from wepeople_contracts.envelope import MSG_ID_HEADER
-from wepeople_contracts.subjects import STREAM
 from wepeople_projections.folding.position import Fenced, Position
 from wepeople_projections.running.statements import statements
 
@@ -74,28 +73,28 @@ async def verify(connection: Client, schema: str, position: Position, stream: St
     """
     if position.message_sequence < max(stream.first_sequence, 1):
         return
-    stored = await _message_id_at(connection, position.message_sequence)
+    stored = await _message_id_at(connection, stream.name, position.message_sequence)
     if stored != position.message_id:
         raise StreamError(
-            f"the stream {STREAM} holds {stored or 'nothing'!r} at {position.message_sequence}, where "
+            f"the stream {stream.name} holds {stored or 'nothing'!r} at {position.message_sequence}, where "
             f"{position.message_id!r} was applied to {schema}: it is not the stream that its tables were made from. "
             "Restore that stream from its backup, or rebuild the projection from this one"
         )
 
 
-async def last_of(connection: Client, filter_subject: str) -> int:
-    """The sequence of the last message of a filter; 0 when there is none."""
+async def last_of(connection: Client, stream_name: str, filter_subject: str) -> int:
+    """The sequence of the last message of a filter in the stream that takes it; 0 when there is none."""
     try:
-        last = await connection.jetstream(timeout=_API_SECONDS).get_last_msg(STREAM, filter_subject)
+        last = await connection.jetstream(timeout=_API_SECONDS).get_last_msg(stream_name, filter_subject)
     except NotFoundError:
         return 0
     return last.seq or 0
 
 
-async def _message_id_at(connection: Client, sequence: int) -> str | None:
+async def _message_id_at(connection: Client, stream_name: str, sequence: int) -> str | None:
     """The message id stored at a sequence, read from the stream's leader; None when there is no message."""
     try:
-        message = await connection.jetstream(timeout=_API_SECONDS).get_msg(STREAM, sequence)
+        message = await connection.jetstream(timeout=_API_SECONDS).get_msg(stream_name, sequence)
     except NotFoundError:
         return None
     message_id: str = (message.headers or {}).get(MSG_ID_HEADER, "")

@@ -31,7 +31,7 @@ class Feed:
         self._pace = pace
         self._loading = 0
         self._loaded = asyncio.Event()
-        self._together: ReadingTogether | None = None
+        self._together: dict[str, ReadingTogether] = {}
 
     @contextmanager
     def loading(self) -> Iterator[None]:
@@ -45,11 +45,13 @@ class Feed:
             if not self._loading:
                 self._loaded.set()
 
-    async def batches(self, partition: int, filter_subject: str, position: Position) -> AsyncGenerator[Batch]:
+    async def batches(
+        self, stream: str, partition: int, filter_subject: str, position: Position
+    ) -> AsyncGenerator[Batch]:
         """Yield a partition's batches after a position, as `StreamReader.batches` does, and raise what that raises."""
         after = position.sequence
         if filter_subject == partition_filter(partition):
-            member = self._join(partition, position)
+            member = self._join(stream, partition, position)
             try:
                 while (batch := await member.take()) is not None:
                     yield batch
@@ -58,6 +60,7 @@ class Feed:
             after = member.through
         reader = StreamReader(
             self._connection,
+            stream=stream,
             filter_subject=filter_subject,
             after=after,
             identity=position.stream_identity,
@@ -67,10 +70,12 @@ class Feed:
             async for batch in batches:
                 yield batch
 
-    def _join(self, partition: int, position: Position) -> Member:
-        if self._together is None or not self._together.is_open:
-            self._together = ReadingTogether(self._connection, self._gathered, self._pace)
-        return self._together.join(partition, position)
+    def _join(self, stream: str, partition: int, position: Position) -> Member:
+        together = self._together.get(stream)
+        if together is None or not together.is_open:
+            together = ReadingTogether(self._connection, stream, self._gathered, self._pace)
+            self._together[stream] = together
+        return together.join(partition, position)
 
     async def _gathered(self) -> None:
         """Return once all who are about to read do."""

@@ -7,8 +7,10 @@ from wepeople_contracts.subjects import org_filter, partition_filter, partition_
 from wepeople_projections.definition.projection import Definition
 from wepeople_projections.definition.selection import Selection
 
-NOTHING = "ingest.-.-.-.-"
-"""A subject of the stream under which nothing is ever stored."""
+
+def nothing_of(partition: int) -> str:
+    """A subject of a partition under which nothing is ever stored."""
+    return f"ingest.{partition}.-.-.-"
 
 
 def reading_filter(partition: int, selection: Selection) -> str | None:

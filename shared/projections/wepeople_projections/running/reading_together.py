@@ -92,10 +92,11 @@ class ReadingTogether:
     somebody has taken something.
     """
 
-    def __init__(self, connection: Client, gathered: Callable[[], Awaitable[None]], pace: Pace) -> None:
+    def __init__(self, connection: Client, stream: str, gathered: Callable[[], Awaitable[None]], pace: Pace) -> None:
         self.is_open = True
         self.taken = asyncio.Event()
         self._connection = connection
+        self._stream = stream
         self._gathered = gathered
         self._pace = pace
         self._members: dict[str, Member] = {}
@@ -132,6 +133,7 @@ class ReadingTogether:
         identity, after = self._begin()
         reader = StreamReader(
             self._connection,
+            stream=self._stream,
             filter_subject=STREAM_SUBJECTS,
             after=after,
             identity=identity,

@@ -12,7 +12,7 @@ import psycopg
 
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
-from wepeople_chassis.stream import StreamState, stream_state
+from wepeople_chassis.stream import StreamMoved, StreamState, stream_of
 from wepeople_chassis.tasks import end
 from wepeople_projections.folding.position import Fenced, Position
 from wepeople_projections.postgres.write import will_pass
@@ -22,7 +22,7 @@ from wepeople_projections.running.feed import Feed
 from wepeople_projections.running.job import Job
 from wepeople_projections.running.pipeline import Finish, Pipeline
 from wepeople_projections.running.poison import Refused
-from wepeople_projections.running.reading import NOTHING, first_position, last_position, reading_filter
+from wepeople_projections.running.reading import first_position, last_position, nothing_of, reading_filter
 from wepeople_projections.running.remembering import load_memory
 from wepeople_projections.running.settling import settle_some
 
@@ -44,7 +44,7 @@ class PartitionRunner:
         self._job = job
         self._feed = feed
         self._partition = partition
-        self._filter = reading_filter(partition, job.options.selection) or NOTHING
+        self._filter = reading_filter(partition, job.options.selection) or nothing_of(partition)
         self._end = last_position(partition, job.options.selection, job.options.until)
         self._cut = Cut()
         self._interrupted = asyncio.Event()
@@ -79,6 +79,9 @@ class PartitionRunner:
                 self._cut.refine(refused.messages)
                 self._log.warning("batch_refused", messages=refused.messages, error=str(refused.__cause__))
                 continue
+            except StreamMoved as moved:
+                self._log.info("stream_moved", moved=str(moved))
+                continue
             except Fenced as fenced:
                 self._log.warning("fenced", expected=fenced.expected)
             except psycopg.Error as error:
@@ -98,7 +101,7 @@ class PartitionRunner:
         """
         job = self._job
         with self._feed.loading():
-            stream = await stream_state(job.connection)
+            stream = await stream_of(job.connection, self._partition)
             checkpoint, position = await self._load(stream)
             async with job.pool.connection() as connection:
                 memory = await load_memory(connection, job, self._partition)
@@ -108,11 +111,11 @@ class PartitionRunner:
             if self._end is not None and position.sequence >= self._end:
                 return not self._settles_more
             finish = None if self._end is None else await self._finish(self._end, stream)
-        batches = self._feed.batches(self._partition, self._filter, position)
+        batches = self._feed.batches(stream.name, self._partition, self._filter, position)
         pipeline = Pipeline(job, checkpoint, position, memory, self._cut)
         if not self._settles_more:
             return await pipeline.run(batches, finish, self._interrupted)
-        settling = asyncio.create_task(self._settle_more(pipeline, position.sequence))
+        settling = asyncio.create_task(self._settle_more(pipeline, stream, position.sequence))
         try:
             await pipeline.run(batches, finish, self._interrupted)
         finally:
@@ -124,16 +127,16 @@ class PartitionRunner:
         job = self._job
         begin = first_position(job.definition, job.options.selection, stream)
         async with job.pool.connection() as connection:
-            checkpoint, position = await load(connection, job.schema, self._partition, stream.created, begin)
+            checkpoint, position = await load(connection, job.schema, self._partition, stream.identity, begin)
         await verify(job.connection, job.schema, position, stream)
         self._settles_more = await settle_some(job, checkpoint, position)
         return checkpoint, position
 
-    async def _settle_more(self, pipeline: Pipeline, sequence: int) -> None:
+    async def _settle_more(self, pipeline: Pipeline, stream: StreamState, sequence: int) -> None:
         """Go on settling after a moment, in which at least one batch is written if there is anything to read."""
         await asyncio.sleep(READ_SECONDS)
         with suppress(*BROKER_DOWN):
-            if await last_of(self._job.connection, self._filter) > sequence:
+            if await last_of(self._job.connection, stream.name, self._filter) > sequence:
                 await pipeline.advanced.wait()
         self._interrupted.set()
 
@@ -141,7 +144,7 @@ class PartitionRunner:
         """When the stream reaches beyond the end, the last message of this partition shows how far there is to read."""
         if stream.last_sequence < sequence:
             return Finish(sequence, sequence)
-        return Finish(sequence, min(sequence, await last_of(self._job.connection, self._filter)))
+        return Finish(sequence, min(sequence, await last_of(self._job.connection, stream.name, self._filter)))
 
     async def _rest(self) -> None:
         try:

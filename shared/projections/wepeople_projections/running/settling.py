@@ -6,7 +6,7 @@ row that cannot be applied.
 
 import time
 
-from wepeople_chassis.stream import stream_state
+from wepeople_chassis.stream import stream_of
 from wepeople_projections.folding.position import Position
 from wepeople_projections.running.checkpoint import Checkpoint, load
 from wepeople_projections.running.dues import find_dues, grouped
@@ -26,10 +26,10 @@ async def settle_decided(job: Job) -> None:
         ownership = Ownership(connection, job.schema)
         cursor = await connection.execute(statements(job.schema)["decided"])
         decided = [partition for (partition,) in await cursor.fetchall()]
-        stream = await stream_state(job.connection)
         for partition in await ownership.take(decided, len(decided)):
+            stream = await stream_of(job.connection, partition)
             async with job.pool.connection() as loading:
-                checkpoint, position = await load(loading, job.schema, partition, stream.created)
+                checkpoint, position = await load(loading, job.schema, partition, stream.identity)
             while await settle_some(job, checkpoint, position):
                 pass
 

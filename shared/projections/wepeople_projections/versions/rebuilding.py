@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from psycopg import AsyncConnection, errors
 
-from wepeople_chassis.stream import stream_state
+from wepeople_chassis.stream import takers
 from wepeople_contracts.subjects import PARTITIONS
 from wepeople_projections.commands.load import Loaded
 from wepeople_projections.definition.naming import REBUILD, REPLACED
@@ -145,9 +145,11 @@ async def _begin(
 
 async def _ends(place: Workplace, positions: Mapping[int, Reached]) -> dict[int, int]:
     """Where the old version is; of a stream that is not there any more, all that the present one has."""
-    stream = await stream_state(place.stream)
+    streams = await takers(place.stream)
     reached = {
-        partition: line.sequence if line.stream_identity == stream.created else stream.last_sequence
+        partition: line.sequence
+        if line.stream_identity == streams[partition].identity
+        else streams[partition].last_sequence
         for partition, line in positions.items()
     }
     return dict.fromkeys(range(PARTITIONS), 0) | reached

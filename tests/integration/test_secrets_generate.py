@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.shell import Result, wepeople
 from wepeople_chassis.broker import inbox_prefix, user_of_seed
+from wepeople_chassis.postgres_address import servers_of
 from wepeople_provision.nats_users import USERS
 from wepeople_provision.roles import LOGIN_ROLES
 from wepeople_provision.secret_files import GATEWAY_HOSTS, NATS_HOSTS, POSTGRES_HOSTS, generate
@@ -121,6 +122,24 @@ def test_a_password_that_was_put_into_its_file_by_hand_reaches_the_files_that_ho
 def test_what_belongs_together_says_the_same(tmp_path: Path) -> None:
     generate(tmp_path)
     agrees(tmp_path)
+
+
+def test_a_standby_gets_a_role_of_its_own_and_everybody_finds_whichever_server_takes_writes(tmp_path: Path) -> None:
+    generate(tmp_path)
+    first = contents(tmp_path)
+    assert set(generate(tmp_path, replica=True)) == ADDRESSES | {
+        *("postgres/replication_password", "provision/role_passwords.json"),
+        *("provision/wepeople_admin_dsn", "operator/operator.json"),
+    }
+    passwords = json.loads((tmp_path / "provision/role_passwords.json").read_text())
+    assert passwords.pop("wepeople_replication") == (tmp_path / "postgres/replication_password").read_text()
+    assert passwords == json.loads(first["provision/role_passwords.json"])
+    for name in (*ADDRESSES, "provision/wepeople_admin_dsn"):
+        address = (tmp_path / name).read_text()
+        assert servers_of(address) == [("postgres", "5432"), ("postgres-replica", "5432")]
+        assert address.endswith("&target_session_attrs=read-write")
+        assert "sslmode=verify-full" in address
+    assert generate(tmp_path) == []
 
 
 def agrees(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The official images of both servers, by testcontainers."""
 
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
 from tests.support.nats_users import ACCESS
+from wepeople_embedded.ports import HOST
 
 NATS_IMAGE = "nats:2.15-alpine"
 POSTGRES_IMAGE = "postgres:18"
@@ -45,11 +47,22 @@ def container_servers(directory: Path) -> Iterator[tuple[str, str]]:
         .with_exposed_ports(5432)
     )
     with nats, postgres:
-        nats_url = f"nats://{nats.get_container_host_ip()}:{nats.get_exposed_port(4222)}"
-        address = f"{postgres.get_container_host_ip()}:{postgres.get_exposed_port(5432)}"
-        admin_dsn = f"postgresql://postgres:{PASSWORD}@{address}/wepeople"
+        nats_url = f"nats://{_address(nats, 4222)}"
+        admin_dsn = f"postgresql://postgres:{PASSWORD}@{_address(postgres, 5432)}/wepeople"
         _wait_for_postgres(admin_dsn)
         yield nats_url, admin_dsn
+
+
+def _address(container: DockerContainer, port: int) -> str:
+    """Where it is published: the loopback, off which services speak plain NATS to nobody, unless these tests are in a
+    container themselves, with an engine outside; then `WEPEOPLE_NATS_PLAINTEXT=true` is theirs to set.
+    """
+    published = container.get_exposed_port(port)
+    try:
+        socket.create_connection((HOST, published), timeout=2).close()
+    except OSError:
+        return f"{container.get_container_host_ip()}:{published}"
+    return f"{HOST}:{published}"
 
 
 def _wait_for_postgres(dsn: str) -> None:

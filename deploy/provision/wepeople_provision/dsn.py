@@ -4,6 +4,8 @@ from urllib.parse import quote, urlencode
 
 from psycopg.conninfo import conninfo_to_dict
 
+from wepeople_chassis.postgres_address import servers_of
+
 _OF_ONE_LOGIN = ("host", "port", "dbname", "user", "password")
 
 
@@ -13,8 +15,8 @@ def login_dsn(admin_dsn: str, role: str, password: str, database: str | None = N
     How the server is proved to be the right one (`sslmode`, `sslrootcert`) and what else the address says stays.
     """
     parts = conninfo_to_dict(admin_dsn)
-    host, port = str(parts.get("host", "127.0.0.1")), str(parts.get("port", 5432))
+    servers = ",".join(f"{host}:{port}" for host, port in servers_of(admin_dsn))
     name = database or str(parts["dbname"])
     rest = {key: value for key, value in parts.items() if key not in _OF_ONE_LOGIN}
     query = f"?{urlencode(rest, quote_via=quote)}" if rest else ""
-    return f"postgresql://{quote(role)}:{quote(password, safe='')}@{host}:{port}/{quote(name)}{query}"
+    return f"postgresql://{quote(role)}:{quote(password, safe='')}@{servers}/{quote(name)}{query}"

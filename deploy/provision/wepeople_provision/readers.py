@@ -4,7 +4,7 @@ from psycopg import sql
 
 from wepeople_chassis.postgres import act_across_orgs
 from wepeople_provision.database import database_at
-from wepeople_provision.roles import READER_ROLE, ensure_login_role
+from wepeople_provision.roles import READER_ROLE, ensure_login_role, look_for_own_names_only
 
 STATEMENT_TIMEOUT_SECONDS = 60
 CONNECTIONS = 5
@@ -20,6 +20,7 @@ async def create_reader(admin_dsn: str, projector_dsn: str, role: str, password:
     name = sql.Identifier(role)
     async with database_at(admin_dsn) as connection, connection.transaction():
         await ensure_login_role(connection, role, password)
+        await look_for_own_names_only(connection, role)
         await connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(READER_ROLE), name))
         limit = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(name, sql.Literal(CONNECTIONS))
         await connection.execute(limit)

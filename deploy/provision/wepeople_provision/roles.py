@@ -18,20 +18,29 @@ ANALYST_ROLE = "wepeople_analyst"
 OPERATOR_ROLE = "wepeople_operator"
 READER_ROLE = "wepeople_reader"
 LOGIN_ROLES = (*SERVICE_ROLES, ANALYST_ROLE, OPERATOR_ROLE)
+REPLICATION_ROLE = "wepeople_replication"
+"""Copies the whole server for a standby, and reads no table. It is there where it was given a password."""
 
 ANALYST_CONNECTIONS = 40
 """Of the server's 100 or more: however many projections run, the services find theirs."""
-
+OWN_NAMES = "pg_catalog, pg_temp"
+"""Where every role looks for names without a schema, also in somebody's psql: by Postgres' default it would be the
+schema named like the role, and whoever may create schemas may create that one. What is not Postgres' own is named with
+its schema.
+"""
 
 _ROLES = """
 SELECT rolname, rolcanlogin, rolpassword, rolconnlimit,
        array_remove(ARRAY[CASE WHEN rolsuper THEN 'SUPERUSER' END, CASE WHEN rolbypassrls THEN 'BYPASSRLS' END,
                           CASE WHEN rolcreaterole THEN 'CREATEROLE' END, CASE WHEN rolcreatedb THEN 'CREATEDB' END,
-                          CASE WHEN rolreplication THEN 'REPLICATION' END], NULL)
-FROM pg_authid
+                          CASE WHEN rolreplication THEN 'REPLICATION' END], NULL),
+       coalesce((SELECT setconfig FROM pg_db_role_setting WHERE setrole = a.oid AND setdatabase = 0), '{}')
+FROM pg_authid a
 WHERE rolname = ANY (%s)
 """
 
+_COPIES = "REPLICATION"
+_MAY_COPY = (REPLICATION_ROLE, _COPIES)
 _WITHOUT = {
     "NOSUPERUSER": sql.SQL("NOSUPERUSER"),
     "NOBYPASSRLS": sql.SQL("NOBYPASSRLS"),
@@ -43,17 +52,20 @@ _WITHOUT = {
 
 @dataclass(frozen=True, slots=True)
 class ExistingRole:
-    """A role as the server has it; `verifier` stands for its password. `powers` reach beyond row security."""
+    """A role as the server has it; `verifier` stands for its password. `powers` reach beyond row security, `settings`
+    (`name=value`) are those that its sessions begin with.
+    """
 
     can_login: bool = True
     verifier: str | None = None
     connection_limit: int = -1
     powers: Sequence[str] = ()
+    settings: Sequence[str] = ()
 
 
 async def plan_roles(connection: AsyncConnection, passwords: Mapping[str, str]) -> list[Change]:
     """What `provision_roles` would change; nothing is. `ProvisionError` when a login role has no password."""
-    found = await connection.execute(_ROLES, [[*LOGIN_ROLES, READER_ROLE]])
+    found = await connection.execute(_ROLES, [[*LOGIN_ROLES, READER_ROLE, REPLICATION_ROLE]])
     return role_changes({role: ExistingRole(*values) for role, *values in await found.fetchall()}, passwords)
 
 
@@ -62,17 +74,23 @@ def role_changes(existing: Mapping[str, ExistingRole], passwords: Mapping[str, s
     if missing := [role for role in LOGIN_ROLES if not passwords.get(role)]:
         raise ProvisionError(f"There is no password for {', '.join(missing)}. Add it to the role passwords file.")
     changes = []
-    for role in LOGIN_ROLES:
+    for role in _given(passwords):
         found = existing.get(role)
         if found is None:
             changes.append(Change("role", role, "create"))
-        elif not (found.can_login and is_verifier_of(found.verifier, passwords[role])):
+            continue
+        if not (found.can_login and is_verifier_of(found.verifier, passwords[role])):
             changes.append(Change("role", role, "set", "password"))
+        if f"search_path={OWN_NAMES}" not in found.settings:
+            changes.append(Change("role", role, "set", f"search_path {OWN_NAMES}"))
     if existing.get(ANALYST_ROLE, ExistingRole()).connection_limit != ANALYST_CONNECTIONS:
         changes.append(Change("role", ANALYST_ROLE, "set", f"connection limit {ANALYST_CONNECTIONS}"))
     if READER_ROLE not in existing:
         changes.append(Change("role", READER_ROLE, "create"))
-    too_much = {role: found.powers for role, found in existing.items() if found.powers}
+    if REPLICATION_ROLE in passwords and _COPIES not in existing.get(REPLICATION_ROLE, ExistingRole()).powers:
+        changes.append(Change("role", REPLICATION_ROLE, "set", _COPIES))
+    beyond = {role: [power for power in found.powers if (role, power) != _MAY_COPY] for role, found in existing.items()}
+    too_much = {role: powers for role, powers in beyond.items() if powers}
     return changes + [
         Change("role", role, "set", " ".join(f"NO{power}" for power in powers)) for role, powers in too_much.items()
     ]
@@ -84,8 +102,11 @@ async def provision_roles(connection: AsyncConnection, passwords: Mapping[str, s
     `ProvisionError` when a login role has no password.
     """
     changes = await plan_roles(connection, passwords)
-    for role in dict.fromkeys(change.name for change in changes if change.name in LOGIN_ROLES):
+    for role in dict.fromkeys(change.name for change in changes if change.name in passwords):
         await ensure_login_role(connection, role, passwords[role])
+        await look_for_own_names_only(connection, role)
+    if any((change.name, change.what) == _MAY_COPY for change in changes):
+        await connection.execute(sql.SQL("ALTER ROLE {} REPLICATION").format(sql.Identifier(REPLICATION_ROLE)))
     for change in changes:
         if without := [_WITHOUT[word] for word in change.what.split() if word in _WITHOUT]:
             taken = sql.SQL(" ").join(without)
@@ -112,6 +133,17 @@ async def ensure_login_role(connection: AsyncConnection, role: str, password: st
     statement = "ALTER ROLE {} LOGIN PASSWORD {}" if exists else "CREATE ROLE {} LOGIN PASSWORD {}"
     await connection.execute(sql.SQL(statement).format(sql.Identifier(role), sql.Literal(verifier)))
     return not exists
+
+
+async def look_for_own_names_only(connection: AsyncConnection, role: str) -> None:
+    """Let the sessions of a role begin with `OWN_NAMES`."""
+    statement = sql.SQL("ALTER ROLE {} SET search_path = {}").format(sql.Identifier(role), sql.SQL(OWN_NAMES))
+    await connection.execute(statement)
+
+
+def _given(passwords: Mapping[str, str]) -> list[str]:
+    """The login roles, and that of replication where it is wanted."""
+    return [*LOGIN_ROLES, *([REPLICATION_ROLE] if REPLICATION_ROLE in passwords else [])]
 
 
 async def _role_exists(connection: AsyncConnection, role: str) -> bool:

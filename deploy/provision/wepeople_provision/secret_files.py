@@ -14,19 +14,23 @@ from wepeople_provision.certificates import Pair, new_authority, new_server
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.nats_users import USERS, authorization
 from wepeople_provision.nkey_seeds import new_seed
-from wepeople_provision.roles import ANALYST_ROLE, LOGIN_ROLES, OPERATOR_ROLE, PROJECTOR_ROLE
+from wepeople_provision.roles import ANALYST_ROLE, LOGIN_ROLES, OPERATOR_ROLE, PROJECTOR_ROLE, REPLICATION_ROLE
 
 NATS_URL = "tls://nats:4222"
 CA_FILE = "/run/ca/ca.crt"
-_DATABASE = f"postgres:5432/wepeople?sslmode=verify-full&sslrootcert={CA_FILE}"
+_PRIMARY = ("postgres:5432", f"sslmode=verify-full&sslrootcert={CA_FILE}")
+# Whichever of the two takes writes is found, also after the standby has taken over.
+_EITHER = ("postgres:5432,postgres-replica:5432", f"{_PRIMARY[1]}&target_session_attrs=read-write")
 
 _HERE = ("localhost", "127.0.0.1")
 NATS_HOSTS = ("nats", "nats-2", "nats-3", "nats.wepeople.svc", "*.nats-headless", *_HERE)
-POSTGRES_HOSTS = ("postgres", "postgres-rw", "postgres-r", "postgres-ro", *_HERE)
+POSTGRES_HOSTS = ("postgres", "postgres-replica", "postgres-rw", "postgres-r", "postgres-ro", *_HERE)
 GATEWAY_HOSTS = ("gateway", "gateway-2", *_HERE)
 
 SEED = "wepeople_nats_seed"
 AUTHORITY_KEY = "ca/ca.key"
+REPLICATION_PASSWORD = "postgres/replication_password"  # noqa: S105 - a file's name
+"""It is there where a standby copies the server."""
 USERS_FILE = "nats/users.conf"
 
 
@@ -88,9 +92,11 @@ class SecretFiles:
             folder.chmod(0o700)
 
 
-def generate(directory: Path, *, gateway_hosts: tuple[str, ...] = (), file_mode: int = 0o600) -> list[str]:
+def generate(
+    directory: Path, *, gateway_hosts: tuple[str, ...] = (), file_mode: int = 0o600, replica: bool = False
+) -> list[str]:
     """Complete the directory; the names of the files that are new or say something new. `ProvisionError` when it cannot
-    be written.
+    be written. With `replica`, and ever after, also for a Postgres with a standby `postgres-replica`.
 
     Sources are seeds, passwords and certificates; addresses, `operator.json` and `nats/users.conf` follow from them,
     and from what this release lets users do.
@@ -100,11 +106,11 @@ def generate(directory: Path, *, gateway_hosts: tuple[str, ...] = (), file_mode:
         _certificates(files, gateway_hosts)
         seeds = {user: files.keep(f"{user}/{SEED}", new_seed) for user in USERS}
         files.derive(USERS_FILE, authorization({user: user_of_seed(seed) for user, seed in seeds.items()}))
-        _database(files, seeds)
+        _database(files, seeds, replica=replica)
         files.seal(file_mode)
     except OSError as error:
         raise ProvisionError(f"The secrets cannot be written into {directory}: {error.strerror}.") from error
-    return files.made
+    return list(dict.fromkeys(files.made))
 
 
 def _certificates(files: SecretFiles, gateway_hosts: tuple[str, ...]) -> None:
@@ -121,27 +127,32 @@ def _certificates(files: SecretFiles, gateway_hosts: tuple[str, ...]) -> None:
     files.keep_pair("gateway-tls/tls.crt", "gateway-tls/tls.key", lambda: new_server(authority, hosts))
 
 
-def _database(files: SecretFiles, seeds: Mapping[str, str]) -> None:
+def _database(files: SecretFiles, seeds: Mapping[str, str], *, replica: bool) -> None:
     superuser = files.keep("postgres/superuser_password", _new_password)
-    files.derive("provision/wepeople_admin_dsn", _dsn("postgres", superuser))
+    has_replica = replica or (files.directory / REPLICATION_PASSWORD).exists()
+    at = _EITHER if has_replica else _PRIMARY
+    files.derive("provision/wepeople_admin_dsn", _dsn("postgres", superuser, at))
     made = files.keep(
         "provision/role_passwords.json",
         lambda: json.dumps({role: _new_password() for role in LOGIN_ROLES}, indent=2),
     )
     passwords: dict[str, str] = json.loads(made)
-    if missing := {role: _new_password() for role in LOGIN_ROLES if role not in passwords}:
-        passwords |= missing
+    wanted = {role: _new_password() for role in LOGIN_ROLES if role not in passwords}
+    if has_replica:
+        wanted[REPLICATION_ROLE] = files.keep(REPLICATION_PASSWORD, _new_password)
+    if wanted.items() - passwords.items():
+        passwords |= wanted
         files.derive("provision/role_passwords.json", json.dumps(passwords, indent=2))
     for service in ("auth", "quota", "projector"):
         role = f"wepeople_{service}"
-        files.derive(f"{service}/wepeople_postgres_dsn", _dsn(role, passwords[role]))
+        files.derive(f"{service}/wepeople_postgres_dsn", _dsn(role, passwords[role], at))
     operator = {
         "nats_url": NATS_URL,
         "nats_seed": seeds["operator"],
         "nats_ca_file": CA_FILE,
-        "postgres_dsn": _dsn(OPERATOR_ROLE, passwords[OPERATOR_ROLE]),
-        "analyst_dsn": _dsn(ANALYST_ROLE, passwords[ANALYST_ROLE]),
-        "projector_dsn": _dsn(PROJECTOR_ROLE, passwords[PROJECTOR_ROLE]),
+        "postgres_dsn": _dsn(OPERATOR_ROLE, passwords[OPERATOR_ROLE], at),
+        "analyst_dsn": _dsn(ANALYST_ROLE, passwords[ANALYST_ROLE], at),
+        "projector_dsn": _dsn(PROJECTOR_ROLE, passwords[PROJECTOR_ROLE], at),
     }
     files.derive("operator/operator.json", json.dumps(operator, indent=2))
 
@@ -150,5 +161,6 @@ def _new_password() -> str:
     return secrets.token_urlsafe(24)
 
 
-def _dsn(role: str, password: str) -> str:
-    return f"postgresql://{role}:{quote(password, safe='')}@{_DATABASE}"
+def _dsn(role: str, password: str, at: tuple[str, str]) -> str:
+    servers, query = at
+    return f"postgresql://{role}:{quote(password, safe='')}@{servers}/wepeople?{query}"

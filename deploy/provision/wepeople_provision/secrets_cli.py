@@ -25,6 +25,14 @@ def generate(
     host: Annotated[
         list[str] | None, typer.Option(help="A name of the gateway that its certificate has first; may be repeated.")
     ] = None,
+    replica: Annotated[
+        bool,
+        typer.Option(
+            "--replica",
+            help="Also what a standby of Postgres needs, and addresses that find whichever of the two takes writes. "
+            "Said once, it stays so.",
+        ),
+    ] = False,
     for_containers: Annotated[
         bool,
         typer.Option(
@@ -41,7 +49,10 @@ def generate(
     """
     try:
         made = generate_files(
-            directory, gateway_hosts=tuple(host or ()), file_mode=_FOR_CONTAINERS if for_containers else 0o600
+            directory,
+            gateway_hosts=tuple(host or ()),
+            file_mode=_FOR_CONTAINERS if for_containers else 0o600,
+            replica=replica,
         )
     except ProvisionError as error:
         fail(str(error), 1)

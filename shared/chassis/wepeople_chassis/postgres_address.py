@@ -1,12 +1,32 @@
 """Postgres addresses, which hold passwords: what is wrong with one is never said in words that repeat it."""
 
 from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+_PORT = "5432"
 
 NOT_ONE = (
     "not a Postgres address that libpq understands (it is not shown, because it holds a password; letters such as "
     "@ / % in a password are written %40 %2F %25)"
 )
+
+
+def servers_of(address: str) -> list[tuple[str, str]]:
+    """Host and port of each server that an address names, in their order."""
+    parts = conninfo_to_dict(address)
+    hosts, ports = str(parts.get("host", "127.0.0.1")).split(","), str(parts.get("port", "")).split(",")
+    every = ports if len(ports) == len(hosts) else ports * len(hosts)
+    return [(host, port or _PORT) for host, port in zip(hosts, every, strict=True)]
+
+
+def reading_at(address: str, replica: str) -> str:
+    """The address by which to read at a replica (`host` or `host:port`, with the same login), and at the servers of
+    `address` when no standby answers.
+    """
+    host, _, port = replica.partition(":")
+    servers = list(dict.fromkeys([(host, port or _PORT), *servers_of(address)]))
+    hosts, ports = (",".join(part) for part in zip(*servers, strict=True))
+    return make_conninfo(address, host=hosts, port=ports, target_session_attrs="prefer-standby")
 
 
 def checked_address(address: str) -> str:

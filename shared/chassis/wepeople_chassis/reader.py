@@ -8,7 +8,7 @@ The *consumer* sequence has none, so it is what proves that nothing is missing (
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 
 from nats.aio.client import Client
@@ -52,6 +52,9 @@ class StreamReader:
     partitions. Until then a reader of several is given what those have that stayed: of a partition that left, only its
     own messages say how far it was read, and not `Batch.through`.
 
+    `partitions` are those that the reader is there for, by default all of the filter's: a stream that takes some of the
+    filter's only may still have old messages of the others, which are delivered too.
+
     With `headers_only` the messages have their ids but no data. `pull_bytes` are asked for at a time, more only where
     one message has more; so much waits in memory.
     """
@@ -66,11 +69,12 @@ class StreamReader:
         identity: str | None = None,
         headers_only: bool = False,
         pull_bytes: int = PULL_BYTES,
+        partitions: Collection[int] | None = None,
     ) -> None:
         self._connection = connection
         self._stream = stream
         self._filter = filter_subject
-        self._partitions = partitions_in([filter_subject])
+        self._partitions = partitions_in([filter_subject]) if partitions is None else frozenset(partitions)
         self._position = after
         self._identity = identity
         self._headers_only = headers_only

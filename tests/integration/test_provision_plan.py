@@ -14,7 +14,7 @@ from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_provision.provision import plan, provision
 
 CATALOG = """
-SELECT (SELECT string_agg(rolname || coalesce(rolpassword, '') || rolconnlimit, ',' ORDER BY 1) FROM pg_authid
+SELECT (SELECT string_agg(rolname || coalesce(rolpassword, '') || rolconnlimit, ',' ORDER BY rolname) FROM pg_authid
         WHERE rolname LIKE 'wepeople%'),
        (SELECT datacl::text FROM pg_database WHERE datname = current_database()),
        (SELECT string_agg(schema || file, ',' ORDER BY 1) FROM provision.applied_files)

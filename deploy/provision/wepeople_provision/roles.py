@@ -39,6 +39,7 @@ FROM pg_authid a
 WHERE rolname = ANY (%s)
 """
 
+_LIMITED = Change("role", ANALYST_ROLE, "set", f"connection limit {ANALYST_CONNECTIONS}")
 _COPIES = "REPLICATION"
 _MAY_COPY = (REPLICATION_ROLE, _COPIES)
 _WITHOUT = {
@@ -84,7 +85,7 @@ def role_changes(existing: Mapping[str, ExistingRole], passwords: Mapping[str, s
         if f"search_path={OWN_NAMES}" not in found.settings:
             changes.append(Change("role", role, "set", f"search_path {OWN_NAMES}"))
     if existing.get(ANALYST_ROLE, ExistingRole()).connection_limit != ANALYST_CONNECTIONS:
-        changes.append(Change("role", ANALYST_ROLE, "set", f"connection limit {ANALYST_CONNECTIONS}"))
+        changes.append(_LIMITED)
     if READER_ROLE not in existing:
         changes.append(Change("role", READER_ROLE, "create"))
     if REPLICATION_ROLE in passwords and _COPIES not in existing.get(REPLICATION_ROLE, ExistingRole()).powers:
@@ -111,11 +112,9 @@ async def provision_roles(connection: AsyncConnection, passwords: Mapping[str, s
         if without := [_WITHOUT[word] for word in change.what.split() if word in _WITHOUT]:
             taken = sql.SQL(" ").join(without)
             await connection.execute(sql.SQL("ALTER ROLE {} {}").format(sql.Identifier(change.name), taken))
-    await connection.execute(
-        sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}").format(
-            sql.Identifier(ANALYST_ROLE), sql.Literal(ANALYST_CONNECTIONS)
-        )
-    )
+    if _LIMITED in changes:
+        limit = sql.SQL("ALTER ROLE {} CONNECTION LIMIT {}")
+        await connection.execute(limit.format(sql.Identifier(ANALYST_ROLE), sql.Literal(ANALYST_CONNECTIONS)))
     if any((change.name, change.verb) == (READER_ROLE, "create") for change in changes):
         await connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(READER_ROLE)))
     return [f"role {c.name}: {'created' if c.verb == 'create' else f'{c.what} set'}" for c in changes] or [

@@ -37,6 +37,12 @@ async def test_every_service_is_alive_and_ready_and_has_metrics(system: RunningS
     assert metrics.value("process_resident_memory_bytes") > 0
 
 
+@pytest.mark.parametrize("service", START_ORDER)
+async def test_errors_are_counted_from_zero_so_that_the_first_one_shows(system: RunningSystem, service: str) -> None:
+    metrics = await ops_of(system.services[service]).metrics()
+    assert metrics.labels("wepeople_log_lines_total", "level") >= {"info", "warning", "error", "critical"}
+
+
 async def test_a_request_is_counted_by_route_and_status_and_its_rows_by_what_became_of_them(
     system: RunningSystem, gateway: Ops
 ) -> None:

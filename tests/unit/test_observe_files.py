@@ -129,11 +129,43 @@ def test_prometheus_asks_each_service_by_its_name_on_its_ops_port() -> None:
     assert all((OBSERVE / file).exists() for file in config["rule_files"])
 
 
-def test_the_dashboards_panels_read_from_the_data_source_that_is_provisioned() -> None:
+def test_the_dashboards_panels_read_from_a_source_that_can_be_chosen_and_begins_with_ours() -> None:
     [source] = yaml.safe_load((OBSERVE / "grafana/provisioning/datasources/prometheus.yml").read_text())["datasources"]
-    assert {panel["datasource"]["uid"] for panel in panels()} == {source["uid"]}
+    [variable] = dashboard()["templating"]["list"]
+    assert (variable["type"], variable["query"]) == ("datasource", source["type"])
+    assert variable["current"] == {"selected": True, "text": source["name"], "value": source["uid"]}
+    asked = {thing["datasource"]["uid"] for panel in panels() for thing in (panel, *panel["targets"])}
+    assert asked == {f"${{{variable['name']}}}"}
     ids = [panel["id"] for panel in dashboard()["panels"]]
     assert len(ids) == len(set(ids))
+
+
+def test_each_panel_says_what_it_shows_and_has_a_legend() -> None:
+    assert all(panel["description"] for panel in panels())
+    assert all(panel["options"]["legend"]["showLegend"] for panel in panels())
+
+
+def test_a_rate_in_an_alerts_words_is_a_plain_number() -> None:
+    """`humanize` makes 503m of half a request."""
+    said = [rule["annotations"]["summary"] for rule in rules() if "rate(" in rule["expr"]]
+    assert [summary for summary in said if "humanize }}" in summary] == []
+
+
+def test_the_collectors_pipeline_is_of_what_it_defines_and_leaves_nothing_out() -> None:
+    config = yaml.safe_load((OBSERVE / "otel-collector.yml").read_text())
+    [pipeline] = config["service"]["pipelines"].values()
+    for kind in ("receivers", "processors", "exporters"):
+        assert pipeline[kind] == list(config[kind])
+
+
+def test_the_collector_listens_where_the_services_are_told_that_it_is_and_stays_within_its_memory() -> None:
+    text = (ROOT / "deploy/compose/compose.yaml").read_text()
+    container = yaml.safe_load(text)["services"]["otel-collector"]
+    config = yaml.safe_load((OBSERVE / "otel-collector.yml").read_text())
+    port = config["receivers"]["otlp"]["protocols"]["http"]["endpoint"].rpartition(":")[2]
+    for said in (text, DOCS):
+        assert set(re.findall(r"http://otel-collector:(\d+)", said)) == {port}
+    assert config["processors"]["memory_limiter"]["limit_mib"] < int(container["mem_limit"].removesuffix("m"))
 
 
 def test_panels_do_not_lie_on_each_other() -> None:

@@ -29,6 +29,13 @@ LOG_LINES = Counter("wepeople_log_lines_total", "Lines in the log.", ["level"])
 class LineCounter(logging.Handler):
     """Counts the log's lines by level; added to the root logger beside the handler that writes them."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # At 0 from the start on: Prometheus takes no growth from a series that begins at 1, so that the first error of
+        # a process would raise no alert.
+        for level in ("info", "warning", "error", "critical"):
+            LOG_LINES.labels(level)
+
     def emit(self, record: logging.LogRecord) -> None:
         """Count one."""
         LOG_LINES.labels(record.levelname.lower()).inc()

@@ -11,6 +11,7 @@ from psycopg.rows import dict_row
 
 from wepeople_chassis.operator import Operator, fail
 from wepeople_chassis.postgres import named_queries, own_names_only
+from wepeople_chassis.postgres_address import reading_at, servers_of
 from wepeople_contracts.directory import normalize_email
 
 _SQL = named_queries(__package__, "reading.sql")
@@ -21,10 +22,15 @@ Row = dict[str, Any]
 
 @asynccontextmanager
 async def read_models(operator: Operator) -> AsyncIterator[AsyncConnection[Row]]:
-    """A connection for one command; exit 1 in plain words when Postgres does not answer or refuses."""
-    address = postgres_address(operator)
+    """A connection for one command, to the read replica if there is one that answers; exit 1 in plain words when
+    Postgres does not answer or refuses.
+    """
+    dsn = operator.postgres_dsn
+    if operator.read_replica:
+        dsn = reading_at(dsn, operator.read_replica)
+    address = postgres_address(dsn)
     try:
-        async with await connect(operator) as connection:
+        async with await connect(dsn) as connection:
             yield connection
     except psycopg.OperationalError as error:
         reason = str(error).strip().splitlines()[0]
@@ -33,21 +39,20 @@ async def read_models(operator: Operator) -> AsyncIterator[AsyncConnection[Row]]
         fail(f"Postgres at {address} refused: {error}. Is the schema provisioned, and is this the operator's DSN?", 1)
 
 
-async def connect(operator: Operator) -> AsyncConnection[Row]:
+async def connect(dsn: str) -> AsyncConnection[Row]:
     """Connect for reading; `psycopg.OperationalError` when Postgres does not answer."""
     return await AsyncConnection.connect(
-        operator.postgres_dsn,
+        dsn,
         row_factory=dict_row,
         autocommit=True,
         connect_timeout=_CONNECT_SECONDS,
-        options=own_names_only(operator.postgres_dsn),
+        options=own_names_only(dsn),
     )
 
 
-def postgres_address(operator: Operator) -> str:
-    """Host and port, without the password."""
-    parts = psycopg.conninfo.conninfo_to_dict(operator.postgres_dsn)
-    return f"{parts.get('host', 'localhost')}:{parts.get('port', 5432)}"
+def postgres_address(dsn: str) -> str:
+    """Host and port of each server, without the password."""
+    return ", ".join(f"{host}:{port}" for host, port in servers_of(dsn))
 
 
 async def rows(connection: AsyncConnection[Row], query: str, **parameters: Any) -> list[Row]:

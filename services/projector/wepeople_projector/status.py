@@ -6,11 +6,13 @@ Each part is asked for by itself, so that what is away does not hide the rest.
 import asyncio
 
 from nats.aio.client import Client
+from psycopg import AsyncConnection
 from psycopg import Error as PostgresError
 from pydantic import BaseModel
 
 from wepeople_chassis.broker import is_ready
 from wepeople_chassis.operator import Operator
+from wepeople_chassis.postgres_address import standby_at
 from wepeople_chassis.rpc import Refused, Unavailable, call
 from wepeople_chassis.stream import stream_states, takers
 from wepeople_contracts.quota import Usage, UsageQuery
@@ -33,7 +35,9 @@ class StreamStatus(BaseModel):
 
 
 class ProjectionStatus(BaseModel):
-    """How far a projection is behind the stream: messages not applied yet, and the age of the oldest of them."""
+    """How far a projection is behind the stream: messages not applied yet, and the age of the oldest of them. Of a read
+    replica, what it has not copied yet is among them.
+    """
 
     projection: str
     lag_messages: int
@@ -76,26 +80,20 @@ async def collect_status(operator: Operator, connection: Client) -> Status:
     usage: list[OrgUsage] = []
     notes: list[str] = []
     try:
-        async with await connect(operator) as models:
-            checkpoints = await rows(models, "checkpoints")
-            [parked] = await rows(models, "parked")
-            [about] = await rows(models, "about")
+        async with await connect(operator.postgres_dsn) as models:
+            projections.append(await _projection(connection, models))
             orgs = await rows(models, "orgs")
     except PostgresError as error:
-        reason = str(error).strip().splitlines()[0]
-        notes.append(f"Postgres does not answer at {postgres_address(operator)}: {reason}")
+        notes.append(_away("Postgres", operator.postgres_dsn, error))
     else:
-        positions = {row["partition"]: row["sequence"] for row in checkpoints}
-        lag_messages, lag_seconds = await backlog_of(connection, positions, await takers(connection))
-        projections.append(
-            ProjectionStatus(
-                projection=about["projection"],
-                lag_messages=lag_messages,
-                lag_seconds=lag_seconds,
-                parked=parked["rows"],
-            )
-        )
         usage = await asyncio.gather(*(_usage(connection, org) for org in orgs))
+    if operator.read_replica:
+        at = standby_at(operator.postgres_dsn, operator.read_replica)
+        try:
+            async with await connect(at) as copied:
+                projections.append(await _projection(connection, copied, where=f" at {operator.read_replica}"))
+        except PostgresError as error:
+            notes.append(_away("The read replica", at, error))
     return Status(
         stream=StreamStatus(
             messages=state.messages,
@@ -110,6 +108,23 @@ async def collect_status(operator: Operator, connection: Client) -> Status:
         services=[ServiceStatus(service=s, ready=ready) for s, ready in zip(SERVICES, services, strict=True)],
         notes=notes,
     )
+
+
+async def _projection(connection: Client, models: AsyncConnection[Row], where: str = "") -> ProjectionStatus:
+    positions = {row["partition"]: row["sequence"] for row in await rows(models, "checkpoints")}
+    [parked] = await rows(models, "parked")
+    [about] = await rows(models, "about")
+    lag_messages, lag_seconds = await backlog_of(connection, positions, await takers(connection))
+    return ProjectionStatus(
+        projection=f"{about['projection']}{where}",
+        lag_messages=lag_messages,
+        lag_seconds=lag_seconds,
+        parked=parked["rows"],
+    )
+
+
+def _away(who: str, dsn: str, error: PostgresError) -> str:
+    return f"{who} does not answer at {postgres_address(dsn)}: {str(error).strip().splitlines()[0]}"
 
 
 async def _usage(connection: Client, org: Row) -> OrgUsage:

@@ -31,6 +31,11 @@ class CommandLineSettings(BaseSettings):
     )
     """The read models, as the role `wepeople_operator`, for every command that reads them."""
 
+    read_replica: str | None = Field(default=None, examples=["postgres-ro", "replica.example.com:5433"])
+    """A standby of that database, with the same login: what shows workers, their events, rejected rows and requests
+    reads there, and at `WEPEOPLE_POSTGRES_DSN`'s own servers when it does not answer.
+    """
+
     analyst_dsn: SecretStr | None = Field(
         default=None, examples=["postgresql://wepeople_analyst:PASSWORD@postgres:5432/wepeople"]
     )

@@ -30,14 +30,15 @@ class Operator(BaseModel):
     """Addresses for an operator: from `WEPEOPLE_NATS_URL`, `WEPEOPLE_POSTGRES_DSN` and so on, else from the file
     `operator.json` that `wepeople up` leaves in its state directory (`WEPEOPLE_STATE_DIR`, default `.wepeople`).
 
-    `postgres_dsn` reads all read models; `analyst_dsn` and `projector_dsn` own the projections of files and the
-    built-in ones, and not every operator has them.
+    `postgres_dsn` reads all read models, at `read_replica` first if there is one; `analyst_dsn` and `projector_dsn` own
+    the projections of files and the built-in ones, and not every operator has them.
     """
 
     nats_url: str
     nats_seed: str | None = Field(default=None, repr=False)
     nats_ca_file: Path | None = None
     postgres_dsn: str = Field(repr=False)
+    read_replica: str | None = None
     analyst_dsn: str | None = Field(default=None, repr=False)
     projector_dsn: str | None = Field(default=None, repr=False)
 

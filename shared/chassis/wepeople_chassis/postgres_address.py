@@ -23,10 +23,20 @@ def reading_at(address: str, replica: str) -> str:
     """The address by which to read at a replica (`host` or `host:port`, with the same login), and at the servers of
     `address` when no standby answers.
     """
-    host, _, port = replica.partition(":")
-    servers = list(dict.fromkeys([(host, port or _PORT), *servers_of(address)]))
+    servers = list(dict.fromkeys([_server(replica), *servers_of(address)]))
     hosts, ports = (",".join(part) for part in zip(*servers, strict=True))
     return make_conninfo(address, host=hosts, port=ports, target_session_attrs="prefer-standby")
+
+
+def standby_at(address: str, replica: str) -> str:
+    """The address of the replica alone, with the same login; it refuses whoever is no standby."""
+    host, port = _server(replica)
+    return make_conninfo(address, host=host, port=port, target_session_attrs="standby")
+
+
+def _server(named: str) -> tuple[str, str]:
+    host, _, port = named.partition(":")
+    return host, port or _PORT
 
 
 def checked_address(address: str) -> str:

@@ -49,7 +49,7 @@ from wepeople_quota.bucket import Bucket
 FACT = ingest_subject("org_1", NO_APP, "directory")
 EVENTS = ingest_subject("org_1", "app_1", "events")
 
-HARMFUL = ("STREAM.DELETE.INGEST",)
+HARMFUL = tuple(f"STREAM.{call}.{stream}" for call in ("DELETE", "PURGE", "CREATE") for stream in STREAMS)
 """What is not tried by whom it is allowed to: the tests need the stream."""
 
 

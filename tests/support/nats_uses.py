@@ -37,11 +37,11 @@ USES = {
     "release_subject": [Use(subjects.release_subject(ORG), {"gateway"}, {"quota"})],
     "usage_subject": [Use(subjects.usage_subject(ORG), {"gateway", "operator"}, {"quota"})],
     "quota_filter": [Use(subjects.quota_filter(3), {"gateway"}, {"quota"})],
-    "lease_subject": [Use(subjects.lease_subject("INGEST_1"), {"quota"}, set())],
+    "lease_subject": [Use(subjects.lease_subject(stream), {"quota"}, set()) for stream in subjects.STREAMS],
     "leaving_subject": [Use(subjects.leaving_subject("INGEST_1"), {"quota"}, {"quota"})],
-    "sharing_subject": [Use(subjects.sharing_subject("INGEST_1"), set(), set())],
+    "sharing_subject": [Use(subjects.sharing_subject("INGEST_1"), {"quota"}, {"quota"})],
     "stream_subjects": [Use(subject, set(), set()) for subject in subjects.stream_subjects({3, 4})],
-    "split_subject": [Use(subjects.split_subject("INGEST_8"), {"provision"}, set())],
+    "split_subject": [Use(subjects.split_subject(stream), {"provision"}, set()) for stream in subjects.STREAMS],
     "auth_command": [Use(subjects.auth_command("create_key"), {"operator"}, {"auth"})],
     "ready_subject": [Use(subjects.ready_subject(service), {"operator"}, {service}) for service in sorted(SERVICES)],
 }
@@ -56,27 +56,36 @@ ASKERS = {
 NO_SUBJECTS = {"LEASE_BUCKET", "LEASE_STREAM", "PARTITIONS", "NO_APP"}
 TAKING_APART = {"partitions_in", "partition_of", "partition_token", "parse_ingest_subject", "IngestSubject"}
 
+PROVISION = {"provision"}
+CALLS_OF_A_STREAM = {
+    "STREAM.INFO.*": SERVICES | READERS | PROVISION,
+    "STREAM.CREATE.*": PROVISION,
+    "STREAM.UPDATE.*": PROVISION,
+    "STREAM.MSG.GET.*": {"gateway", "projector", "analyst", "operator", "provision"},
+    "STREAM.SNAPSHOT.*": PROVISION,
+    "STREAM.RESTORE.*": PROVISION,
+    "STREAM.DELETE.*": PROVISION,
+    "STREAM.PURGE.*": PROVISION,
+    "CONSUMER.CREATE.*.read-1.ingest.3.*.*.*": READERS | PROVISION,
+    "CONSUMER.CREATE.*.count-1": PROVISION,
+    "CONSUMER.INFO.*.read-1": READERS | PROVISION,
+    "CONSUMER.MSG.NEXT.*.read-1": READERS | PROVISION,
+    "CONSUMER.DELETE.*.read-1": READERS | PROVISION,
+}
+"""The same for each of the names that streams may have, which stands where the first star is."""
+
 CALLS = {
-    "STREAM.INFO.INGEST": SERVICES | READERS | {"provision"},
-    "STREAM.CREATE.INGEST": {"provision"},
-    "STREAM.UPDATE.INGEST": {"provision"},
-    "STREAM.MSG.GET.INGEST": {"gateway", "projector", "analyst", "operator", "provision"},
-    "STREAM.SNAPSHOT.INGEST": {"provision"},
-    "STREAM.RESTORE.INGEST": {"provision"},
-    "STREAM.DELETE.INGEST": {"provision"},
-    "CONSUMER.CREATE.INGEST.read-1.ingest.3.*.*.*": READERS,
-    "CONSUMER.INFO.INGEST.read-1": READERS,
-    "CONSUMER.MSG.NEXT.INGEST.read-1": READERS,
-    "CONSUMER.DELETE.INGEST.read-1": READERS,
+    call.replace("*", stream, 1): users for stream in subjects.STREAMS for call, users in CALLS_OF_A_STREAM.items()
+} | {
+    "STREAM.NAMES": SERVICES | READERS | PROVISION,
     "STREAM.INFO.KV_quota-lease": {"provision", "quota", "operator"},
-    "STREAM.CREATE.KV_quota-lease": {"provision"},
-    "STREAM.UPDATE.KV_quota-lease": {"provision"},
+    "STREAM.CREATE.KV_quota-lease": PROVISION,
+    "STREAM.UPDATE.KV_quota-lease": PROVISION,
     "STREAM.MSG.GET.KV_quota-lease": {"quota", "operator"},
-    "STREAM.NAMES": SERVICES | READERS,
-    "INFO": {"provision"},
+    "INFO": PROVISION,
 }
 
-SNAPSHOTS = ("$JS.SNAPSHOT.ACK.INGEST.x", "$JS.SNAPSHOT.RESTORE.INGEST.x")
+SNAPSHOTS = tuple(f"$JS.SNAPSHOT.{way}.{stream}.x" for way in ("ACK", "RESTORE") for stream in subjects.STREAMS)
 """How a copy is taken and put back, by the provisioner alone."""
 
 SUBJECTS = [use for uses in USES.values() for use in uses] + [
@@ -85,8 +94,9 @@ SUBJECTS = [use for uses in USES.values() for use in uses] + [
 """All of them."""
 
 FORBIDDEN_CALLS = (
-    "STREAM.PURGE.INGEST",
+    *(f"STREAM.{call}.INGEST_16" for call in ("INFO", "CREATE", "UPDATE", "DELETE", "PURGE", "MSG.GET")),
     "STREAM.MSG.DELETE.INGEST",
+    "STREAM.MSG.DELETE.INGEST_8",
     "STREAM.DELETE.KV_quota-lease",
     "STREAM.PURGE.KV_quota-lease",
     "STREAM.CREATE.OTHER",

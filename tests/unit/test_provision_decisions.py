@@ -14,12 +14,16 @@ from wepeople_provision.stream_plan import (
     StreamPlan,
     Wishes,
     plan_bucket,
-    plan_stream,
+    plan_streams_there,
+    refuse_other_streams,
 )
+
+ALL = {"subjects": ["ingest.*.*.*.*"]}
 
 
 def plan(config: dict[str, Any], stored_bytes: int = 0, **wishes: int) -> StreamPlan:
-    return plan_stream(Existing(config, stored_bytes), Wishes(**wishes))
+    (only,) = plan_streams_there({"INGEST": Existing(ALL | config, stored_bytes)}, Wishes(**wishes))
+    return only
 
 
 def refusals(plan: StreamPlan) -> dict[str, str]:
@@ -27,7 +31,7 @@ def refusals(plan: StreamPlan) -> dict[str, str]:
 
 
 def test_a_missing_stream_is_created_with_every_setting_of_the_contract() -> None:
-    new = plan_stream(None, Wishes())
+    (new,) = plan_streams_there({}, Wishes())
     assert new.create is not None
     assert new.create["duplicate_window"] == 600 * 10**9
     assert new.create["subjects"] == ["ingest.*.*.*.*"]
@@ -35,6 +39,42 @@ def test_a_missing_stream_is_created_with_every_setting_of_the_contract() -> Non
     assert new.create["num_replicas"] == 1
     assert new.update is None
     assert new.changes == [Change("stream", "INGEST", "create")]
+
+
+def test_a_deployment_may_begin_with_several_streams_that_share_the_partitions_evenly() -> None:
+    new = plan_streams_there({}, Wishes(streams=8, replicas=3))
+    assert [plan.name for plan in new] == ["INGEST", *(f"INGEST_{first}" for first in range(2, 16, 2))]
+    assert [plan.create["subjects"] for plan in new if plan.create][5] == ["ingest.10.*.*.*", "ingest.11.*.*.*"]
+    assert {plan.replicas for plan in new} == {3}
+
+
+HALF = Existing(SETTINGS | {"subjects": [f"ingest.{p}.*.*.*" for p in range(8)]})
+OTHER = Existing(SETTINGS | {"subjects": [f"ingest.{p}.*.*.*" for p in range(8, 16)]})
+MIRROR = Existing(SETTINGS | {"mirror": {"name": "INGEST"}})
+
+
+@pytest.mark.parametrize(
+    ("there", "wished", "said"),
+    [
+        ({}, 4, []),
+        ({"INGEST": HALF, "INGEST_8": OTHER}, 2, []),
+        ({"INGEST": HALF, "INGEST_8": OTHER}, None, []),
+        ({"INGEST": HALF, "INGEST_8": OTHER}, 4, ["wepeople stream split --into 4"]),
+        ({"INGEST": HALF, "INGEST_8": OTHER}, 1, ["set WEPEOPLE_STREAMS to 2"]),
+        ({"INGEST": HALF, "INGEST_8": MIRROR}, None, []),
+        ({"INGEST": HALF}, None, ["wepeople stream restore"]),
+    ],
+)
+def test_whose_partitions_are_whose_is_not_the_provisioners_to_change(
+    there: dict[str, Existing], wished: int | None, said: list[str]
+) -> None:
+    refused = refuse_other_streams(there, Wishes(streams=wished))
+    assert len(refused) == len(said)
+    assert all(words in change.refused for change, words in zip(refused, said, strict=True))
+
+
+def test_a_mirror_is_left_alone() -> None:
+    assert [plan.name for plan in plan_streams_there({"INGEST": HALF, "INGEST_8": MIRROR}, Wishes())] == ["INGEST"]
 
 
 def test_a_stream_that_is_as_it_should_be_is_left_alone() -> None:

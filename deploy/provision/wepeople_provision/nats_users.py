@@ -13,7 +13,6 @@ from wepeople_contracts.subjects import (
     AUTHENTICATE,
     KEY_REVOKED,
     LEASE_STREAM,
-    PARTITIONS,
     PROJECTED_ALL,
     QUOTA_ALL,
     REQUEST_STATUS,
@@ -22,7 +21,6 @@ from wepeople_contracts.subjects import (
     auth_command,
     lease_subject,
     leaving_subject,
-    quota_filter,
     ready_subject,
     sharing_subject,
     split_subject,
@@ -110,7 +108,7 @@ USERS: Mapping[str, Permissions] = {
     ),
     "quota": Permissions(
         publishes=(*_READING, *_LEASES, *_LEASED, *_AMONG_QUOTAS),
-        subscribes=(*map(quota_filter, range(PARTITIONS)), *_AMONG_QUOTAS, ready_subject("quota")),
+        subscribes=(QUOTA_ALL, *_AMONG_QUOTAS, ready_subject("quota")),
         # One that leaves asks the other.
         answers=("gateway", "operator", "quota"),
     ),

@@ -1,69 +1,84 @@
-"""The stream INGEST and the bucket of quota's lease: made once, settings kept right, messages never touched."""
+"""The streams and the bucket of quota's leases: made once, settings kept right, messages never touched."""
 
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from nats.aio.client import Client
 
-from wepeople_contracts.subjects import LEASE_STREAM, STREAMS
+from wepeople_contracts.subjects import LEASE_STREAM
 from wepeople_provision.change import Change
 from wepeople_provision.errors import ProvisionError
-from wepeople_provision.stream_plan import NO_WISHES, Existing, StreamPlan, Wishes, hint, plan_bucket, plan_stream
+from wepeople_provision.stream_api import Refused, ask, ask_or_none, streams_there
+from wepeople_provision.stream_plan import (
+    NO_WISHES,
+    NUMBER_OF_REPLICAS,
+    Existing,
+    StreamPlan,
+    Wishes,
+    hint,
+    plan_bucket,
+    plan_streams_there,
+    refuse_other_streams,
+)
 
-_API_SECONDS = 10.0
-_NOT_FOUND = 10059
+
+@dataclass(frozen=True, slots=True)
+class _Plans:
+    """What to do of each stream, of what is refused whatever is done, and the mirrors that are left alone."""
+
+    plans: Sequence[StreamPlan]
+    refused: Sequence[Change]
+    mirrors: Sequence[str]
+
+    @property
+    def changes(self) -> list[Change]:
+        return [*self.refused, *(change for plan in self.plans for change in plan.changes)]
 
 
 async def plan_streams(connection: Client, wishes: Wishes = NO_WISHES) -> list[Change]:
     """What `provision_streams` would change; nothing is."""
-    return [change for plan in await _plans(connection, wishes) for change in plan.changes]
+    return (await _plans(connection, wishes)).changes
 
 
 async def provision_streams(connection: Client, wishes: Wishes = NO_WISHES) -> list[str]:
-    """The stream, and the bucket with as many copies; what was done, in words.
+    """The streams, and the bucket with as many copies; what was done, in words.
 
     `ProvisionError` when something is refused; what this process can foresee is refused before anything is changed.
     """
     plans = await _plans(connection, wishes)
-    if refused := [change for plan in plans for change in plan.changes if change.refused]:
+    if refused := [change for change in plans.changes if change.refused]:
         raise ProvisionError("\n".join(map(str, refused)) + "\nNothing was changed.")
-    return [line for plan in plans for line in await _carry_out(connection, plan)]
+    done = [line for plan in plans.plans for line in await _carry_out(connection, plan)]
+    return done + [f"stream {name}: `wepeople stream split` was not finished; run it again" for name in plans.mirrors]
 
 
-async def _plans(connection: Client, wishes: Wishes) -> Sequence[StreamPlan]:
-    stream = plan_stream(await _existing(connection, STREAMS[0]), wishes)
-    return stream, plan_bucket(await _existing(connection, LEASE_STREAM), stream.replicas)
+async def _plans(connection: Client, wishes: Wishes) -> _Plans:
+    there = {name: _existing(info) for name, info in (await streams_there(connection)).items()}
+    streams = plan_streams_there(there, wishes)
+    bucket = await ask_or_none(connection, "STREAM.INFO", LEASE_STREAM)
+    copies = max((stream.replicas for stream in streams), default=NUMBER_OF_REPLICAS)
+    return _Plans(
+        plans=[*streams, plan_bucket(None if bucket is None else _existing(bucket), copies)],
+        refused=refuse_other_streams(there, wishes),
+        mirrors=[name for name, stream in there.items() if "mirror" in stream.config],
+    )
 
 
-async def _existing(connection: Client, name: str) -> Existing | None:
-    info = await _api(connection, "INFO", name, None)
-    return None if info is None else Existing(info["config"], info["state"]["bytes"])
+def _existing(info: dict[str, Any]) -> Existing:
+    return Existing(info["config"], info["state"]["bytes"])
 
 
 async def _carry_out(connection: Client, plan: StreamPlan) -> list[str]:
     if plan.create is not None:
-        await _api(connection, "CREATE", plan.name, plan.create)
+        await ask(connection, "STREAM.CREATE", plan.name, plan.create)
         return [f"stream {plan.name}: created"]
     if plan.update is None:
         return [f"stream {plan.name}: as it should be"]
     try:
-        await _api(connection, "UPDATE", plan.name, plan.update)
-    except ProvisionError as error:
+        await ask(connection, "STREAM.UPDATE", plan.name, plan.update)
+    except Refused as error:
         wanted = "; ".join(map(str, plan.differences))
         hints = " ".join(dict.fromkeys(hint(difference.name) for difference in plan.differences))
         raise ProvisionError(f"{error} It should have been: {wanted}. Nothing was changed. {hints}") from error
     return [f"stream {plan.name}: {difference}" for difference in plan.differences]
-
-
-async def _api(connection: Client, verb: str, name: str, body: dict[str, Any] | None) -> dict[str, Any] | None:
-    """One call of JetStream's API; None when there is no such stream."""
-    payload = b"" if body is None else json.dumps(body).encode()
-    message = await connection.request(f"$JS.API.STREAM.{verb}.{name}", payload, timeout=_API_SECONDS)
-    reply: dict[str, Any] = json.loads(message.data)
-    error = reply.get("error")
-    if error is None:
-        return reply
-    if error.get("err_code") == _NOT_FOUND:
-        return None
-    raise ProvisionError(f"NATS refused to {verb.lower()} the stream {name}: {error.get('description')}.")

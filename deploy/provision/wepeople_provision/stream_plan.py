@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wepeople_contracts.subjects import LEASE_STREAM, STREAM_SUBJECTS, STREAMS, lease_subject
+from wepeople_contracts.subjects import LEASE_STREAM, PARTITIONS, STREAMS, lease_subject, partitions_in, stream_subjects
 from wepeople_provision.change import Change
+from wepeople_provision.stream_layout import evenly, spelled
 
 MAX_MESSAGE_BYTES = 12 * 1024 * 1024
 DUPLICATE_WINDOW_NANOSECONDS = 600 * 1_000_000_000
@@ -14,8 +15,6 @@ CONSUMER_NANOSECONDS = 60 * 1_000_000_000
 """When a consumer that nobody asks any more is gone at the latest, whoever made it; readers wish for half of it."""
 
 SETTINGS: dict[str, Any] = {
-    "name": STREAMS[0],
-    "subjects": [STREAM_SUBJECTS],
     "storage": "file",
     "retention": "limits",
     "discard": "new",
@@ -30,11 +29,10 @@ SETTINGS: dict[str, Any] = {
     "allow_direct": False,
     "consumer_limits": {"inactive_threshold": CONSUMER_NANOSECONDS},
 }
-"""What holds for every deployment; no limit among them deletes a message."""
+"""What holds for every stream of every deployment; no limit among them deletes a message."""
 
 BUCKET_SETTINGS: dict[str, Any] = {
-    "name": LEASE_STREAM,
-    "subjects": [lease_subject("*")],
+    "subjects": [lease_subject(stream) for stream in STREAMS],
     "storage": "file",
     "retention": "limits",
     "discard": "new",
@@ -45,8 +43,9 @@ BUCKET_SETTINGS: dict[str, Any] = {
     "allow_rollup_hdrs": True,
     "allow_direct": False,
 }
-"""A key-value bucket is a stream with these settings, for one key and one small entry: this bounds its bytes, whatever
-somebody has the server put there. Nothing in it ever expires: the lease is what its holder says.
+"""A key-value bucket is a stream with these settings, for a key and one small entry of each stream that may be: this
+bounds its bytes, whatever somebody has the server put there. Nothing in it ever expires: a lease is what its holder
+says.
 """
 
 NUMBER_OF_REPLICAS = 1
@@ -70,12 +69,14 @@ _HINTS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a deployment decides for itself: how many copies (None: a running stream's are kept), and how many bytes the
-    stream may have (None: as many as the server has room for). A full stream refuses what is new.
+    """What a deployment decides for itself: how many copies (None: a running stream's are kept), how many bytes each
+    stream may have (None: as many as the server has room for; a full stream refuses what is new), and how many streams
+    it begins with (None: one, and however many there are).
     """
 
     replicas: int | None = None
     max_bytes: int | None = None
+    streams: int | None = None
 
 
 NO_WISHES = Wishes()
@@ -120,15 +121,54 @@ class StreamPlan:
         return [Change("stream", self.name, "set", str(d), d.refused) for d in self.differences]
 
 
-def plan_stream(existing: Existing | None, wishes: Wishes) -> StreamPlan:
-    """What to do about the stream INGEST; None: there is no such stream yet."""
-    wished = {"num_replicas": wishes.replicas, "max_bytes": wishes.max_bytes}
-    return _plan(existing, SETTINGS | {name: value for name, value in wished.items() if value is not None})
+def plan_streams_there(existing: Mapping[str, Existing], wishes: Wishes) -> list[StreamPlan]:
+    """What to do about the streams: those of a new deployment, or the settings of those that there are.
+
+    A mirror is left alone, and whose partitions are whose: that is for `wepeople stream split`.
+    """
+    if not existing:
+        return [
+            _plan(place.name, None, _settings(wishes) | {"subjects": stream_subjects(place.partitions)})
+            for place in evenly(wishes.streams or 1)
+        ]
+    return [
+        _plan(name, stream, _settings(wishes)) for name, stream in existing.items() if "mirror" not in stream.config
+    ]
+
+
+def refuse_other_streams(existing: Mapping[str, Existing], wishes: Wishes) -> list[Change]:
+    """What about the streams that there are is not for a provisioner to mend, and what is."""
+    if not existing:
+        return []
+    refused = []
+    taken = partitions_in(subject for stream in existing.values() for subject in stream.config.get("subjects") or [])
+    splitting = any("mirror" in stream.config for stream in existing.values())
+    if len(taken) < PARTITIONS and not splitting:
+        nobodys = spelled(frozenset(range(PARTITIONS)) - taken)
+        what = f"that takes partitions {nobodys} is not there"
+        why = "If it is lost, bring its copy back: `wepeople stream restore DIRECTORY`."
+        refused.append(Change("stream", "", "create", what, why))
+    if wishes.streams is not None and wishes.streams != len(existing):
+        fewer = wishes.streams < len(existing)
+        why = (
+            f"Streams are never joined: set WEPEOPLE_STREAMS to {len(existing)}, or leave it out."
+            if fewer
+            else "It is for new deployments. `wepeople stream split --into "
+            f"{wishes.streams}` splits those that there are while requests come in; until then, leave it out."
+        )
+        what = f"number of streams {len(existing)} -> {wishes.streams}"
+        refused.append(Change("stream", next(iter(existing)), "set", what, why))
+    return refused
 
 
 def plan_bucket(existing: Existing | None, replicas: int) -> StreamPlan:
-    """What to do about the bucket of quota's lease, which has as many copies as the stream."""
-    return _plan(existing, BUCKET_SETTINGS | {"num_replicas": replicas})
+    """What to do about the bucket of quota's leases, which has as many copies as the streams."""
+    return _plan(LEASE_STREAM, existing, BUCKET_SETTINGS | {"num_replicas": replicas})
+
+
+def _settings(wishes: Wishes) -> dict[str, Any]:
+    wished = {"num_replicas": wishes.replicas, "max_bytes": wishes.max_bytes}
+    return SETTINGS | {name: value for name, value in wished.items() if value is not None}
 
 
 def hint(name: str) -> str:
@@ -136,11 +176,10 @@ def hint(name: str) -> str:
     return _HINTS.get(name, _SAVE_AND_RESTORE)
 
 
-def _plan(existing: Existing | None, settings: dict[str, Any]) -> StreamPlan:
+def _plan(name: str, existing: Existing | None, settings: dict[str, Any]) -> StreamPlan:
     """Settings that are not ours stay as they are."""
-    name: str = settings["name"]
     if existing is None:
-        new = {"num_replicas": NUMBER_OF_REPLICAS} | settings
+        new: dict[str, Any] = {"name": name, "num_replicas": NUMBER_OF_REPLICAS} | settings
         return StreamPlan(name, new["num_replicas"], create=new)
     differences = [
         Difference(setting, found, wanted, _refused(setting, found, wanted, existing.stored_bytes))

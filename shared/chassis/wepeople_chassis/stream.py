@@ -22,6 +22,9 @@ from wepeople_contracts.subjects import PARTITIONS, STREAM_SUBJECTS, STREAMS, pa
 
 IDENTITY = "wepeople-history"
 """Under this name a stream's metadata has the identity of the stream from which it was split, if it was."""
+BEGINS = "wepeople-begins"
+"""Under this name it has `E/F`: between the sequences E and F nothing ever was of the stream's own partitions. Others'
+messages took those sequences before the split, and are not there."""
 _API_SECONDS = 2.0
 _SPLIT_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
@@ -149,7 +152,7 @@ def _state(info: Mapping[str, Any]) -> StreamState:
         name=config["name"],
         partitions=partitions_in(config.get("subjects") or []),
         identity=(config.get("metadata") or {}).get(IDENTITY) or info["created"],
-        first_sequence=state["first_seq"],
+        first_sequence=first_sequence(info),
         last_sequence=state["last_seq"],
         messages=state["messages"],
         size_bytes=state["bytes"],
@@ -158,6 +161,13 @@ def _state(info: Mapping[str, Any]) -> StreamState:
         copies=1 + sum(1 for other in others if other["current"] and not other.get("offline")),
         copies_wanted=config["num_replicas"],
     )
+
+
+def first_sequence(info: Mapping[str, Any]) -> int:
+    """From where on a stream that the server describes so has all messages of its partitions."""
+    first: int = info["state"]["first_seq"]
+    begins, _, until = ((info["config"].get("metadata") or {}).get(BEGINS) or "").partition("/")
+    return int(begins) if until and first <= int(until) else first
 
 
 async def _names(connection: Client, subject: str) -> list[str]:
@@ -180,16 +190,14 @@ async def sequence_since(connection: Client, stream_name: str, stored_at_ns: int
 
 
 def check_position(state: StreamState, *, after: int, identity: str | None) -> None:
-    """`StreamError` unless a stream in this state can be read on after a sequence of the stream called `identity`."""
+    """`StreamError` unless a stream in this state is the one called `identity`, and has not lost what was read of it.
+
+    That it begins later is no error: what was trimmed is in the archive, where the reader looks.
+    """
     if identity is not None and state.identity != identity:
         raise StreamError(
             f"the stream {state.name} is of {state.identity}, the checkpoint belongs to one of {identity}: "
             "restore the old stream, or rebuild from this one what was built from the old"
-        )
-    if state.first_sequence > after + 1:
-        raise StreamError(
-            f"the stream {state.name} begins at {state.first_sequence}, but {after + 1} comes next: "
-            "the messages between were trimmed; restore them from the archive or rebuild"
         )
     if state.last_sequence < after:
         raise StreamError(

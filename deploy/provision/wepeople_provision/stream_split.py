@@ -1,0 +1,154 @@
+"""Splits a stream while requests come in (docs/adr/0008): the new stream is at first a mirror of the old one.
+
+Every step looks at what the server says, so that a split that was interrupted anywhere is finished by running it again.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nats.aio.client import Client
+
+from wepeople_chassis.stream import IDENTITY
+from wepeople_contracts.subjects import partition_filter, partitions_in, split_subject, stream_subjects
+from wepeople_provision.errors import ProvisionError
+from wepeople_provision.stream_api import ask, ask_or_none, own_metadata, streams_there
+from wepeople_provision.stream_cut import change, cut_over
+from wepeople_provision.stream_layout import Place, Split, halves, splits_of
+from wepeople_provision.stream_stragglers import bring_along
+
+Say = Callable[[str], None]
+
+_NEARLY = 100
+"""With so few messages to copy the mirror has the rest within milliseconds."""
+
+_STUCK_SECONDS = 60.0
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A split, the sequence of its marker (None: it was promoted before), and for how long nobody took what moved."""
+
+    split: Split
+    marker: int | None
+    cut_seconds: float
+    stragglers: int = 0
+
+    def __str__(self) -> str:
+        late = f", {self.stragglers} messages brought along" if self.stragglers else ""
+        return f"{self.split}: done, nobody took what moved for {self.cut_seconds * 1000:.0f} ms{late}"
+
+
+def places(there: Mapping[str, dict[str, Any]]) -> list[Place]:
+    """The streams that take something, in the order of their first partition."""
+    found = [
+        Place(name, _partitions(info), info["state"]["bytes"]) for name, info in there.items() if _partitions(info)
+    ]
+    return sorted(found, key=lambda place: min(place.partitions))
+
+
+def unfinished(there: Mapping[str, dict[str, Any]]) -> list[Split]:
+    """Splits that were begun and not ended."""
+    found = []
+    for name, info in there.items():
+        if mirror := info["config"].get("mirror"):
+            old, moving = mirror["name"], partitions_in(one["src"] for one in mirror["subject_transforms"])
+            found.append(Split(old, name, _partitions(there[old]) - moving, moving))
+    found += [
+        Split(old, new, _partitions(info), _partitions(there[new]))
+        for old, info in there.items()
+        for new in there
+        if split_subject(new) in (info["config"].get("subjects") or []) and "mirror" not in there[new]["config"]
+    ]
+    return found
+
+
+async def splits_due(connection: Client, name: str | None, into: int | None) -> list[Split]:
+    """What was begun, or what is asked for (`stream_layout.splits_of`); `ProvisionError` when that cannot be."""
+    there = await streams_there(connection)
+    if not there:
+        raise ProvisionError("There is no stream; run `wepeople provision` first.")
+    return unfinished(there) or splits_of(places(there), name, into)
+
+
+async def split_stream(connection: Client, name: str, say: Say = lambda _: None) -> Done:
+    """Split one stream into halves."""
+    there = {place.name: place for place in places(await streams_there(connection))}
+    return await carry_out(connection, halves(there[name]), say)
+
+
+async def carry_out(connection: Client, split: Split, say: Say = lambda _: None) -> Done:
+    """Do what is left to do of a split; `ProvisionError` when it has to wait, and then nothing is changed for readers
+    and writers.
+    """
+    old = await ask(connection, "STREAM.INFO", split.old)
+    new = await ask_or_none(connection, "STREAM.INFO", split.new)
+    marker, cut_seconds = None, 0.0
+    if new is None:
+        _require_whole(old)
+        new = await ask(connection, "STREAM.CREATE", split.new, _mirror(old, split))
+        say(f"{split.new}: made, as a mirror of {split.old}")
+    if "mirror" in new["config"]:
+        await _wait_for_the_copy(connection, split, say)
+        marker, cut_seconds = await cut_over(connection, split)
+        say(f"{split.new}: takes its partitions now")
+    late = await bring_along(connection, split, marker)
+    old = await ask(connection, "STREAM.INFO", split.old)
+    if split_subject(split.new) in old["config"]["subjects"]:
+        await change(connection, old, subjects=stream_subjects(split.staying))
+    return Done(split, marker, cut_seconds, late)
+
+
+def _partitions(info: Mapping[str, Any]) -> frozenset[int]:
+    return partitions_in(info["config"].get("subjects") or [])
+
+
+def _mirror(old: Mapping[str, Any], split: Split) -> dict[str, Any]:
+    """Settings of the new stream while it copies the old one, whose identity it keeps: who has read the one may read on
+    in the other.
+    """
+    subjects = [*map(partition_filter, sorted(split.moving)), split_subject(split.new)]
+    own = {name: value for name, value in old["config"].items() if name not in ("subjects", "metadata")}
+    identity = own_metadata(old["config"]).get(IDENTITY) or old["created"]
+    transforms = [{"src": subject, "dest": ""} for subject in subjects]
+    return own | {
+        "name": split.new,
+        "metadata": {IDENTITY: identity},
+        "mirror": {"name": split.old, "subject_transforms": transforms},
+    }
+
+
+def _require_whole(info: Mapping[str, Any]) -> None:
+    """`ProvisionError` unless each copy of the stream is there, and up to date."""
+    others = info.get("cluster", {}).get("replicas") or []
+    lame = [other["name"] for other in others if not other["current"] or other.get("offline")]
+    if lame:
+        name = info["config"]["name"]
+        raise ProvisionError(
+            f"The copy of {name} on {', '.join(lame)} is not whole. Nothing was changed for readers and writers. Wait "
+            f"until `wepeople status` shows all copies, then run this again."
+        )
+
+
+async def _wait_for_the_copy(connection: Client, split: Split, say: Say) -> None:
+    """Return once the mirror has nearly all, on every copy of its own; `ProvisionError` when it gets no further."""
+    least, moved_at, said_at = None, time.monotonic(), time.monotonic()
+    while True:
+        new = await ask(connection, "STREAM.INFO", split.new)
+        lag, works = new["mirror"].get("lag", 0), new["mirror"].get("active", -1) >= 0
+        if works and lag <= _NEARLY:
+            return _require_whole(new)
+        if least is None or lag < least:
+            least, moved_at = lag, time.monotonic()
+        if time.monotonic() > moved_at + _STUCK_SECONDS:
+            raise ProvisionError(
+                f"The mirror {split.new} is {lag} messages behind {split.old} and comes no nearer. Nothing was changed "
+                "for readers and writers. Look at nats-server's log, then run this again."
+            )
+        if time.monotonic() > said_at + 1:
+            say(f"{split.new}: copying, {lag} messages to go")
+            said_at = time.monotonic()
+        await asyncio.sleep(_LOOK_SECONDS)

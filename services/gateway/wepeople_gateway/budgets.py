@@ -2,9 +2,7 @@
 
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from nats.aio.client import Client
 
@@ -13,20 +11,19 @@ from wepeople_chassis.logging import get_logger, request_in_hand
 from wepeople_chassis.rpc import Refused, Unavailable, call
 from wepeople_contracts.auth import Principal
 from wepeople_contracts.quota import Granted, RateLimited, Release, Reserve, Seen, Verdict, Window
-from wepeople_contracts.subjects import release_subject, reserve_subject
+from wepeople_contracts.subjects import PARTITIONS, partition_of, release_subject, reserve_subject
+from wepeople_gateway.alone import Owner
 from wepeople_gateway.errors import ApiError
 from wepeople_gateway.metrics import ask_quota_seconds, granted, limited, month_full, quota_away, seen
 
 log = get_logger(__name__)
 
 _ASK_SECONDS = 1.0
-_AWAY_SECONDS = 1.0
 _MAX_WINDOWS = 10_000
-NO_EPOCH = 0
 
 
 class Outdated(Exception):
-    """A verdict of a process that is no longer quota's owner: as good as none."""
+    """A verdict of a process that is no longer the partition's owner: as good as none."""
 
     def __init__(self, epoch: int, highest: int) -> None:
         super().__init__(f"a verdict of epoch {epoch}, after one of epoch {highest}")
@@ -44,10 +41,8 @@ class Budgets:
         self._gateways = gateways
         self._clock = clock
         self._refused_until: dict[str, tuple[float, RateLimited]] = {}
-        self._alone: dict[str, deque[float]] = {}
+        self._owners = tuple(Owner() for _ in range(PARTITIONS))
         self._windows: dict[str, tuple[float, Window]] = {}
-        self._away_until = 0.0
-        self._epoch = NO_EPOCH
 
     def check_refused(self, principal: Principal) -> None:
         """429 at once, without asking, until the time that quota told this key or its org."""
@@ -105,53 +100,33 @@ class Budgets:
             log.warning("release_not_sent", message_id=message_id, error=repr(error))
 
     async def _ask(self, request: Reserve) -> Granted | RateLimited | Seen:
-        if self._clock() < self._away_until:
-            return self._decide_alone(request)
+        owner = self._owners[partition_of(request.org_id)]
+        if owner.is_away(self._clock()):
+            return self._decide_alone(owner, request)
         subject = reserve_subject(request.org_id)
         began = time.perf_counter()
         try:
             reply = await call(self._connection, subject, request, Verdict, timeout_seconds=_ASK_SECONDS)
-            self._check_epoch(reply.verdict)
+            _check_epoch(owner, reply.verdict)
         except (Unavailable, Refused, Outdated) as error:
             log.warning("quota_away_fail_open", error=str(error))
-            self._away_until = self._clock() + _AWAY_SECONDS
-            return self._decide_alone(request)
+            owner.went_away(self._clock())
+            return self._decide_alone(owner, request)
         finally:
             ask_quota_seconds.observe(time.perf_counter() - began)
-        self._alone.clear()
+        owner.answered()
         return reply.verdict
 
-    def _check_epoch(self, verdict: Granted | RateLimited | Seen) -> None:
-        if isinstance(verdict, Granted):
-            if verdict.epoch < self._epoch:
-                raise Outdated(verdict.epoch, self._epoch)
-            self._epoch = verdict.epoch
-
-    def _decide_alone(self, request: Reserve) -> Granted | RateLimited:
-        """A sliding window of this gateway's share of each rate."""
+    def _decide_alone(self, owner: Owner, request: Reserve) -> Granted | RateLimited:
         quota_away.count += 1
-        now = self._clock()
-        for scope, subject, limit in (
-            ("key", request.key_id, request.key_limit),
-            ("org", request.org_id, request.org_limit),
-        ):
-            window = self._alone.setdefault(subject, deque())
-            while window and window[0] <= now - 1:
-                window.popleft()
-            if len(window) >= max(1, limit // self._gateways):
-                full = Window(remaining=0, reset_seconds=window[0] + 1 - now)
-                return RateLimited(scope=scope, retry_after_seconds=full.reset_seconds, key_window=full)
-        self._alone[request.key_id].append(now)
-        self._alone[request.org_id].append(now)
-        left = max(1, request.key_limit // self._gateways) - len(self._alone[request.key_id])
-        today = datetime.now(UTC)
-        return Granted(
-            units=request.units + len(request.event_ids),
-            period=f"{today:%Y-%m}",
-            epoch=NO_EPOCH,
-            month_resets_at=_first_of_next_month(today),
-            key_window=Window(remaining=left, reset_seconds=1.0),
-        )
+        return owner.decide_alone(request, self._clock(), self._gateways)
+
+
+def _check_epoch(owner: Owner, verdict: Granted | RateLimited | Seen) -> None:
+    if isinstance(verdict, Granted):
+        if verdict.epoch < owner.epoch:
+            raise Outdated(verdict.epoch, owner.epoch)
+        owner.epoch = verdict.epoch
 
 
 def _count(verdict: Granted | Seen, needed: int) -> None:
@@ -161,11 +136,6 @@ def _count(verdict: Granted | Seen, needed: int) -> None:
         month_full.count += 1
     else:
         granted.count += 1
-
-
-def _first_of_next_month(now: datetime) -> datetime:
-    year, month = (now.year + 1, 1) if now.month == 12 else (now.year, now.month + 1)  # noqa: PLR2004
-    return datetime(year, month, 1, tzinfo=UTC)
 
 
 def rate_headers(principal: Principal, window: Window) -> Mapping[str, str]:

@@ -6,8 +6,10 @@ After a longer outage it could be stored twice, so every projection must apply a
 """
 
 import asyncio
+import time
 
 from nats.aio.client import Client
+from nats.js.errors import NoStreamResponseError
 
 from wepeople_auth.database import Connection, load_queries, transaction
 from wepeople_auth.directory.facts import OutboxFact
@@ -25,6 +27,7 @@ log = get_logger(__name__)
 PUBLISH_SECONDS = 2.0
 DELIVER_SECONDS = 3.0
 POLL_SECONDS = 1.0
+_PAUSE_SECONDS = 0.05
 
 _QUERIES = load_queries("wepeople_auth.directory", "outbox.sql")
 
@@ -114,10 +117,17 @@ class Outbox:
         return fact.fact_id, sequence
 
     async def _publish(self, fact: OutboxFact) -> int:
-        acknowledged = await self._stream.publish(
-            fact.subject, fact.body, timeout=PUBLISH_SECONDS, headers={MSG_ID_HEADER: fact.fact_id}
-        )
-        return int(acknowledged.seq)
+        headers = {MSG_ID_HEADER: fact.fact_id}
+        deadline = time.monotonic() + PUBLISH_SECONDS
+        while True:
+            try:
+                stored = await self._stream.publish(fact.subject, fact.body, timeout=PUBLISH_SECONDS, headers=headers)
+                return int(stored.seq)
+            except NoStreamResponseError:
+                # Nobody takes it for the moment in which its stream is split.
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     def _delivered(self, task: asyncio.Task[int]) -> None:
         self._deliveries.discard(task)

@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := shared/contracts shared/chassis shared/projections services/gateway services/auth services/quota \
-           services/projector deploy/provision deploy/embedded
+MEMBERS := shared/contracts shared/chassis shared/archive shared/projections services/gateway services/auth \
+           services/quota services/projector services/archiver deploy/provision deploy/embedded
 INSTALLED := $(VENV)/.installed
 
 .PHONY: up test check bench faults tls alerts images secrets compose containers manifests specification constraints clean

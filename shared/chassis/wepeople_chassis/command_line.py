@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from wepeople_chassis.archive_settings import ArchiveSettings
 from wepeople_chassis.settings_check import PREFIX
 
 
-class CommandLineSettings(BaseSettings):
+class CommandLineSettings(ArchiveSettings):
     """Each stands before what `operator.json` says; see `wepeople_chassis.operator`."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, use_attribute_docstrings=True)
@@ -45,6 +46,15 @@ class CommandLineSettings(BaseSettings):
         default=None, examples=["postgresql://wepeople_projector:PASSWORD@postgres:5432/wepeople"]
     )
     """The role that owns the built-in projection, for `wepeople prove` and `wepeople projection … live`."""
+
+    ops_host: str = Field(default="127.0.0.1", examples=["0.0.0.0"])  # noqa: S104
+    """Where `wepeople projection run` answers on `WEPEOPLE_OPS_PORT`."""
+
+    ops_port: int | None = Field(default=None, ge=0, le=65_535, examples=[9090])
+    """Its port for `/healthz`, `/readyz` and `/metrics`; without it, it has none."""
+
+    trimmer_seed: SecretStr | None = Field(default=None, examples=["SUA…, the 58 letters of a user's nkey seed"])
+    """The NATS user `trimmer`, for `wepeople archive trim`."""
 
     gateway_url: str | None = Field(default=None, examples=["https://ingest.example.com"])
     """The gateway, for `wepeople rejects retry`."""

@@ -11,12 +11,13 @@ from pydantic_settings import BaseSettings
 from wepeople_chassis.settings import ServiceSettings
 from wepeople_chassis.settings_check import example_of, is_secret, known_settings, meaning_of, variable_of
 
-ORDER = ("gateway", "auth", "quota", "projector", "provision", "commands")
+ORDER = ("gateway", "auth", "quota", "projector", "archiver", "provision", "commands")
 TITLES = {
     "gateway": "Gateway",
     "auth": "Auth",
     "quota": "Quota",
     "projector": "Projector",
+    "archiver": "Archiver",
     "provision": "`wepeople provision`",
     "commands": "Other `wepeople` commands",
 }
@@ -43,7 +44,7 @@ Each process checks all of it at its start, and ends with code 2 and a word on e
 not known: a typo is an error, and the nearest known name is said. To check without starting:
 
 ```sh
-python -m wepeople_gateway --check-config     # also wepeople_auth, wepeople_quota, wepeople_projector
+python -m wepeople_gateway --check-config     # also wepeople_auth, …_quota, …_projector, …_archiver
 wepeople provision --check-config
 ```
 

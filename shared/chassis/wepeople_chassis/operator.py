@@ -41,6 +41,10 @@ class Operator(BaseModel):
     read_replica: str | None = None
     analyst_dsn: str | None = Field(default=None, repr=False)
     projector_dsn: str | None = Field(default=None, repr=False)
+    ops_host: str = "127.0.0.1"
+    ops_port: int | None = Field(default=None, ge=0, le=65_535)
+    trimmer_seed: str | None = Field(default=None, repr=False)
+    archive_url: str | None = None
 
     @property
     def nats(self) -> NatsAddress:
@@ -56,13 +60,19 @@ def load_operator() -> Operator:
     for name in ("postgres_dsn", "analyst_dsn", "projector_dsn"):
         if address := (values | environment).get(name):
             _check_address(name, address)
+    if not environment.get("ops_port", "0").isdecimal():
+        fail("WEPEOPLE_OPS_PORT: not the number of a port")
     try:
-        return Operator(**(values | environment))
+        operator = Operator(**(values | environment))
     except ValueError:
         fail(
             f"No running system found: neither {state_file} nor WEPEOPLE_NATS_URL and WEPEOPLE_POSTGRES_DSN. "
             "Start one with `make up`, or set both variables."
         )
+    if operator.archive_url:
+        # Where whoever reads the stream looks for it, when the stream turns out not to reach back far enough.
+        os.environ.setdefault("WEPEOPLE_ARCHIVE_URL", operator.archive_url)
+    return operator
 
 
 def _check_address(name: str, address: str) -> None:

@@ -12,7 +12,7 @@ from nats.aio.client import Client
 from nats.js.errors import NotFoundError
 from psycopg import AsyncConnection
 
-from wepeople_chassis.stream import StreamError, StreamState
+from wepeople_chassis.stream import StreamError, StreamState, state_of
 from wepeople_contracts.envelope import MSG_ID_HEADER
 from wepeople_projections.folding.position import Fenced, Position
 from wepeople_projections.running.statements import statements
@@ -83,11 +83,14 @@ async def verify(connection: Client, schema: str, position: Position, stream: St
 
 
 async def last_of(connection: Client, stream_name: str, filter_subject: str) -> int:
-    """The sequence of the last message of a filter in the stream that takes it; 0 when there is none."""
+    """The sequence of the last message of a filter in the stream that takes it; 0 when there is none.
+
+    When all were trimmed, or there was none, it is that of the last message that was trimmed at all.
+    """
     try:
         last = await connection.jetstream(timeout=_API_SECONDS).get_last_msg(stream_name, filter_subject)
     except NotFoundError:
-        return 0
+        return max((await state_of(connection, stream_name)).first_sequence - 1, 0)
     return last.seq or 0
 
 

@@ -6,6 +6,7 @@ The catalog says what there is, so a new table without policies fails here.
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from tests.support.fresh import Fresh
 from tests.support.org_tables import Relation, faults, fill, relations
 from wepeople_chassis.postgres import act_for_org, make_pool
 from wepeople_projections.commands.load import built_in_sources, load_source
+from wepeople_projections.definition.month import month_of
+from wepeople_projections.postgres.months import make_pieces
 from wepeople_projections.postgres.views import serve
 from wepeople_projector.founding import found
 from wepeople_provision.dsn import login_dsn
@@ -27,6 +30,9 @@ from wepeople_provision.roles import LOGIN_ROLES, READER_ROLE
 
 OURS, THEIRS = "org_ours", "org_theirs"
 ACTING_FOR_ONE = ("auth", "quota", "projector", "analyst")
+FILLED_MONTH = month_of(date(2099, 1, 1))
+"""The one in which every row is filled in."""
+PLANTED = "CREATE TABLE live_v1.planted PARTITION OF live_v1.timeline FOR VALUES FROM ('2098-01-01') TO ('2099-01-01')"
 STRICT = ("auth", "quota")
 """Roles that see nothing unless their transaction says for which org it acts, or that it acts for all."""
 
@@ -72,6 +78,8 @@ async def walk(fresh: Fresh) -> AsyncIterator[Walk]:
     await pool.open()
     try:
         await found(pool, load_source(built_in_sources()["live"]))
+        async with pool.connection() as projector:
+            await make_pieces(projector, "live_v1", {"timeline": {FILLED_MONTH}})
     finally:
         await pool.close()
     async with await AsyncConnection.connect(fresh.admin_dsn, autocommit=True) as admin:
@@ -116,6 +124,7 @@ async def test_every_table_and_view_asks_who_looks(walk: Walk) -> None:
             'GRANT SELECT ON live_v1."Door of timeline" TO wepeople_projector',
             "live_v1.Door of timeline: a door with wepeople_projector INSERT, wepeople_projector SELECT",
         ),
+        ("projector", PLANTED, "live_v1.planted: row security is not forced"),
     ],
 )
 async def test_a_new_table_view_or_right_that_does_not_ask_is_found(
@@ -138,13 +147,30 @@ async def test_a_reader_sees_its_org_alone(walk: Walk, reader: AsyncConnection[A
     assert {"live.timeline", "live.workers", "live.requests", "live_v1.commits", "things.thing"} <= seen.keys()
 
 
+async def test_a_reader_sees_its_org_alone_in_a_month_that_somebody_has_planted_and_no_month_by_itself(
+    walk: Walk, reader: AsyncConnection[Any]
+) -> None:
+    await walk.admin.execute(PLANTED)
+    await walk.admin.execute("ALTER TABLE live_v1.planted OWNER TO wepeople_projector")
+    await walk.admin.execute(
+        """INSERT INTO live_v1.planted SELECT (jsonb_populate_record(t, '{"occurred_at": "2098-06-01"}')).*
+        FROM live_v1.timeline t"""
+    )
+    seen = await (await reader.execute("SELECT org_id, extract(year FROM occurred_at) FROM live.timeline")).fetchall()
+    assert sorted(seen) == [(OURS, 2098), (OURS, 2099)]
+    for piece in ("planted", '"timeline 2099-01"'):
+        with pytest.raises(errors.InsufficientPrivilege):
+            await reader.execute(f"SELECT FROM live_v1.{piece}".encode())
+        await reader.rollback()
+
+
 @pytest.mark.parametrize("role", ACTING_FOR_ONE)
 async def test_a_service_that_acts_for_an_org_sees_and_changes_that_one_alone(walk: Walk, role: str) -> None:
     async with await AsyncConnection.connect(walk.fresh.dsn(role)) as connection:
         await act_for_org(connection, OURS)
         seen = await walk.shown(connection)
         assert {name for name, (rows, theirs) in seen.items() if theirs or rows > 1} == set()
-        mine = [r for r in walk.everything if r.is_of_orgs and r.kind == "r" and r.owner == f"wepeople_{role}"]
+        mine = [r for r in walk.everything if r.is_of_orgs and r.is_table and r.owner == f"wepeople_{role}"]
         assert mine, "it owns tables"
         for relation in mine:
             for change in ("DELETE FROM {}", "UPDATE {} SET {} = NULL"):
@@ -155,7 +181,7 @@ async def test_a_service_that_acts_for_an_org_sees_and_changes_that_one_alone(wa
 
 @pytest.mark.parametrize("role", ACTING_FOR_ONE)
 async def test_a_service_that_acts_for_an_org_writes_no_row_of_another(walk: Walk, role: str) -> None:
-    mine = [r for r in walk.everything if r.is_of_orgs and r.kind == "r" and r.owner == f"wepeople_{role}"]
+    mine = [r for r in walk.everything if r.is_of_orgs and r.is_table and r.owner == f"wepeople_{role}"]
     for relation in mine:
         columns = sql.SQL(", ").join(map(sql.Identifier, relation.columns))
         theirs = sql.SQL("SELECT row_to_json(t)::text FROM {} AS t WHERE t::text LIKE {}")

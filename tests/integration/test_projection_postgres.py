@@ -20,6 +20,7 @@ from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.directory import OrgFounded
 from wepeople_projections import OperationError, add, insert, sql, upsert
 from wepeople_projections.batch.changes import Changes
+from wepeople_projections.batch.months import months_of
 from wepeople_projections.batch.tables import MemoryTables
 from wepeople_projections.definition.columns import Column, Kind
 from wepeople_projections.definition.operations import Operation
@@ -28,6 +29,7 @@ from wepeople_projections.folding.identity import Identifier
 from wepeople_projections.folding.parked import WHOLE_MESSAGE, Parked
 from wepeople_projections.postgres.about import About
 from wepeople_projections.postgres.ddl import create_schema
+from wepeople_projections.postgres.months import make_pieces
 from wepeople_projections.postgres.write import refused, will_pass, write_changes
 
 SCHEMA = "every_v1"
@@ -54,6 +56,9 @@ async def connection(fresh: Fresh) -> AsyncIterator[AsyncConnection[Any]]:
 
 
 async def write(connection: AsyncConnection[Any], changes: Changes) -> None:
+    months = {spec.name: months for spec, months in months_of(changes).items()}
+    async with connection.transaction():
+        await make_pieces(connection, SCHEMA, months)
     async with connection.transaction():
         await write_changes(connection, SCHEMA, changes)
 

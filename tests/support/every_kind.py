@@ -29,7 +29,7 @@ from wepeople_projections.definition.projection import define
 from wepeople_projections.definition.table import TableSpec, spec_of
 
 
-@table(key=("text", "number", "small", "yes", "day", "moment", "instant"))
+@table(key=("text", "number", "small", "yes", "day", "moment", "instant"), by_month="moment")
 class Keyed(Row, frozen=True):
     text: str
     number: int
@@ -87,6 +87,13 @@ class Newest(Row, frozen=True):
     as_sent: Json
 
 
+@table(key=("day", "text"), by_month="day")
+class Daily(Row, frozen=True):
+    day: date
+    text: str
+    hits: Sum[int]
+
+
 @table(key=("text", "n"), expires_by="until")
 class Session(Row, frozen=True):
     text: str
@@ -103,7 +110,7 @@ class Seen(Row, frozen=True):
 class Every(Projection):
     name = "every"
     version = 1
-    tables = (Keyed, Merged, Perhaps, Newest, Session, Seen)
+    tables = (Keyed, Merged, Perhaps, Newest, Daily, Session, Seen)
 
     @on_event()
     def nothing(self, event: object) -> None:
@@ -149,6 +156,7 @@ _KEYS: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {
         "moment": _MOMENTS,
         "instant": st.just(-1),
     },
+    Daily: {"day": _DAYS, "text": st.just("")},
     Session: {"text": st.sampled_from(["", "a"]), "n": st.integers(0, 1)},
 }
 _KEY = {"n": st.integers(0, 1)}
@@ -185,6 +193,7 @@ _VALUES: dict[type[Any], dict[str, st.SearchStrategy[Any]]] = {
         "for_queries": st.none() | _JSONB,
     },
     Newest: {"at": st.integers(0, 2), "then": st.sampled_from(["", "a"]), "exact": _EXACT, "as_sent": _JSON},
+    Daily: {"hits": st.integers(0, 3)},
     Session: {"until": _UNTIL, "hits": st.integers(0, 3)},
     Seen: {},
 }

@@ -12,8 +12,8 @@ from wepeople_contracts.subjects import partition_of
 
 NOT_OF_ORGS = frozenset(
     {"auth.plans", "quota.checkpoint", "provision.applied_files", "provision.owed_files"}
-    | {"live.about", "live.checkpoint"}
-    | {f"{schema}.{table}" for schema in ("live_v1", "things_v1") for table in ("about", "checkpoint", "verified")}
+    | {"live.about", "live.checkpoint", "live.kept"}
+    | {f"{s}.{table}" for s in ("live_v1", "things_v1") for table in ("about", "checkpoint", "kept", "verified")}
 )
 """Tables with nothing of an org in them. One that is not named here must have policies."""
 
@@ -80,6 +80,11 @@ class Relation:
         return self.kind == "p" and self.name.startswith("Door of ")
 
     @property
+    def is_table(self) -> bool:
+        """Whether it has rows, or pieces of it have."""
+        return self.kind in ("r", "p") and not self.is_door
+
+    @property
     def is_of_orgs(self) -> bool:
         """Whether rows of orgs are to be seen in it, for those who may."""
         return str(self) not in NOT_OF_ORGS and not self.is_door
@@ -103,7 +108,7 @@ def _fault(relation: Relation, found: Sequence[Relation]) -> str | None:
         return _fault_of_door(relation, found)
     if relation.kind == "v":
         return None if relation.invoker else "a view with the rights of its owner"
-    if relation.kind != "r":
+    if not relation.is_table:
         return "neither a table nor a view: row security does not hold for it"
     if not relation.forced:
         return "row security is not forced"
@@ -113,7 +118,7 @@ def _fault(relation: Relation, found: Sequence[Relation]) -> str | None:
 def _fault_of_door(door: Relation, found: Sequence[Relation]) -> str | None:
     if sorted(door.privileges) != [f"{door.owner} INSERT"]:
         return f"a door with {', '.join(sorted(door.privileges))}"
-    forced = [str(other) for other in found if other.kind == "r" and other.forced]
+    forced = [str(other) for other in found if other.is_table and other.forced]
     is_of_one = len(door.partitions) == 1 and door.partitions[0] in forced
     return None if is_of_one else "a door to something else than one table with forced row security"
 

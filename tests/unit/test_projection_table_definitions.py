@@ -193,6 +193,26 @@ def test_a_type_that_nobody_can_find_is_said_with_its_name() -> None:
         ({"key": ("name",), "indexes": (("-gone", "name"),)}, "Shipped: it has no column gone"),
         ({"key": ("name",), "newest_by": ("gone",)}, "Shipped: it has no column gone"),
         ({"key": ("name",), "expires_by": "gone"}, "Shipped: it has no column gone"),
+        ({"key": ("name",), "by_month": "gone"}, "Shipped: it has no column gone"),
+        (
+            {"key": ("name",), "by_month": "name"},
+            "Shipped.name: the months of a table are those of an Instant, datetime or date",
+        ),
+        (
+            {"key": ("name",), "by_month": "at"},
+            "Shipped.at: the column by whose months a table is kept is one of its key",
+        ),
+        (
+            {"key": ("name",), "keep_days": 30},
+            'Shipped: keep_days lets whole months go: say by which column, such as by_month="occurred_at"',
+        ),
+        *(
+            (
+                {"key": ("at",), "by_month": "at", "keep_days": days},
+                "Shipped: keep_days is a number of days from 1 to 36,500",
+            )
+            for days in (0, -1, 36_501, 1.5, True, "30")
+        ),
         ({"key": ("price",)}, "Shipped.price: in a key there are plain str, int, bool, dates and instants, never None"),
         ({"key": ("note",)}, "Shipped.note: in a key there are plain str, int, bool, dates and instants, never None"),
         ({"key": ("first",)}, "Shipped.first: in a key there are plain str, int, bool, dates and instants, never None"),

@@ -50,12 +50,25 @@ class Other(Row, frozen=True):
         fingerprint(PLAIN, newest_by=("number",)),
         fingerprint(PLAIN, expires_by="at"),
         fingerprint(PLAIN, extra=(Other,)),
+        fingerprint(PLAIN, key=("name", "at")),
+        fingerprint(PLAIN, key=("name", "at"), by_month="at"),
     ],
 )
 def test_other_tables_have_another_fingerprint(other: str) -> None:
     assert other != fingerprint(PLAIN)
 
 
+def test_a_table_kept_by_month_is_another_than_one_with_its_key_and_by_another_column_too() -> None:
+    two = PLAIN | {"then": Instant}
+    found = {fingerprint(two, key=("name", "at", "then"), by_month=column) for column in (None, "at", "then")}
+    assert len(found) == 3
+
+
 def test_what_is_only_said_of_tables_or_of_how_they_are_written_does_not_count() -> None:
     said = PLAIN | {"number": Annotated[int, Meta(description="How many.")]}
     assert fingerprint(said, doc="What there is.", in_key_order=True) == fingerprint(PLAIN)
+
+
+def test_how_long_months_are_kept_does_not_count() -> None:
+    by_month = {"key": ("name", "at"), "by_month": "at"}
+    assert fingerprint(PLAIN, **by_month, keep_days=30) == fingerprint(PLAIN, **by_month)

@@ -15,7 +15,7 @@ class Live(Projection):
     """Workers, timeline, latest snapshots, requests and rejects.
 
     The further views are what operators ask by: which version it is, which orgs there are, to whom an identifier is
-    bound, how far the tables are, and what could not be applied.
+    bound, from which day on a table has its rows, how far the tables are, and what could not be applied.
     """
 
     name = "live"
@@ -25,6 +25,7 @@ class Live(Projection):
         "about": "SELECT name, version, serving_since, created_at FROM {schema}.about",
         "orgs": "SELECT org_id, name, founded_at FROM {schema}.orgs",
         "identifiers": "SELECT org_id, kind, scope, value, worker_id FROM {schema}.identifiers",
+        "kept": "SELECT table_name, kept_from, dropped_at FROM {schema}.kept",
         "checkpoint": "SELECT partition, stream_identity, sequence, moved_at FROM {schema}.checkpoint",
         "parked": "SELECT p.sequence, p.row_index, p.org_id, p.worker_id, p.status, p.reason, p.attempts, p.parked_at, "
         "p.resolved_at, m.subject, m.message_id, m.stored_at, m.data "

@@ -19,12 +19,15 @@ from wepeople_projections import (
 )
 
 
+# An event's id alone is there once: named ones are known for ever, and the others come from their request and row. The
+# time is in the key because Postgres knows keys of one month only.
 @table(
-    key=("event_id",),
+    key=("event_id", "occurred_at"),
     name="timeline",
     indexes=(("org_id", "worker_id", "-occurred_at"),),
     key_is_global=True,
     in_key_order=True,
+    by_month="occurred_at",
 )
 class TimelineEvent(Row, frozen=True):
     """Every accepted event, once. Read a worker's by (org_id, worker_id) and occurred_at, newest first."""

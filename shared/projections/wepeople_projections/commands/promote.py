@@ -15,6 +15,7 @@ from wepeople_projections.commands.targets import Target, TargetError, all_targe
 from wepeople_projections.commands.verify import alone
 from wepeople_projections.definition.naming import split_version
 from wepeople_projections.definition.selection import Selection
+from wepeople_projections.postgres.months import kept_from, outdated
 from wepeople_projections.replay.backlog import count_messages, stretches
 from wepeople_projections.replay.building import Workplace, workplace
 from wepeople_projections.running.ownership import member_count
@@ -109,8 +110,16 @@ async def _check_replaces(place: Workplace, target: Target, serving: Target) -> 
             f"If that is meant, first take that away: wepeople projection drop {serving.schema} --serving"
         )
     async with place.pool.connection() as connection:
+        seen = await outdated(connection, serving.schema, await kept_from(connection, target.schema))
         reached = max(
             (line.message_sequence for line in (await checkpoints(connection, serving.schema)).values()), default=0
+        )
+    if seen:
+        table, piece = seen[-1]
+        raise TargetError(
+            f"{target.schema} has dropped the months of {table} up to {piece.month.name}, and readers of "
+            f"{serving.schema} see them. Let them go there first: wepeople projection months {serving.schema} "
+            f"--drop-before {piece.month.end}"
         )
     if to_sequence is not None and to_sequence < reached:
         raise TargetError(

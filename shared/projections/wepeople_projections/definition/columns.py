@@ -86,6 +86,7 @@ NUMBERS = (Kind.INTEGER, Kind.DECIMAL)
 integers soon has no room.
 """
 KEYS = (Kind.TEXT, Kind.INTEGER, Kind.SMALL_INTEGER, Kind.BOOLEAN, Kind.DATE, Kind.DATETIME, Kind.INSTANT)
+TIMES = (Kind.DATE, Kind.DATETIME, Kind.INSTANT)
 _UNORDERED = (Kind.TEXTS, Kind.RAW_TEXT, Kind.JSON, Kind.JSONB)
 _UNORDERED_NAMES = ("list[str]", "RawText", "Json", "Jsonb")
 _OFFERED = (

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 
 from msgspec import Struct
 
-from wepeople_projections.definition.columns import KEYS, NUMBERS, Column, Kind, Merge, columns_of, is_name
+from wepeople_projections.definition.columns import KEYS, NUMBERS, TIMES, Column, Kind, Merge, columns_of, is_name
 from wepeople_projections.errors import DefinitionError
 
 RESERVED = (
@@ -16,6 +16,7 @@ RESERVED = (
     "checkpoint",
     "commits",
     "identifiers",
+    "kept",
     "named_events",
     "orgs",
     "parked",
@@ -23,6 +24,7 @@ RESERVED = (
     "verified",
 )
 """Tables that every projection has beside its own."""
+MOST_DAYS = 36_500
 _MOST_COLUMNS, _MOST_IN_INDEX = 1_600, 32
 """What Postgres takes."""
 
@@ -41,7 +43,8 @@ R = TypeVar("R", bound=Row)
 @dataclass(frozen=True, eq=False)
 class TableSpec:
     """What `@table` makes of a class. `key` are all columns of the primary key, the org's id included unless the key is
-    unique in all orgs; `indexes` are further ones, a leading - in a column meaning descending.
+    unique in all orgs; `indexes` are further ones, a leading - in a column meaning descending. A table kept `by_month`
+    of a column is one piece for each month, the oldest of which go after `keep_days`.
     """
 
     row: type[Row]
@@ -53,6 +56,8 @@ class TableSpec:
     expires_by: str | None
     in_key_order: bool
     description: str
+    by_month: str | None = None
+    keep_days: int | None = None
 
     @property
     def key_of_org(self) -> bool:
@@ -85,6 +90,8 @@ def table(
     expires_by: str | None = None,
     key_is_global: bool = False,
     in_key_order: bool = False,
+    by_month: str | None = None,
+    keep_days: int | None = None,
 ) -> Callable[[type[R]], type[R]]:
     """Make a row's class a table.
 
@@ -92,7 +99,8 @@ def table(
     event's id: such rows are only inserted. `newest_by`: `upsert` replaces the whole row if these columns of the new
     one are greater, and else leaves it. `expires_by`: a column of instants; a row goes once a later message of its org
     was stored at that time or after it. `in_key_order`: rows mostly come in the order of the key, so they are not
-    sorted before they are written.
+    sorted before they are written. `by_month`: a column of the key, by whose months (UTC) the table is kept in pieces,
+    so that whole months go at once; `keep_days`: a month goes when all of it is older than that.
     The name is the class's in snake case unless another is given. `DefinitionError` says what cannot be.
     """
 
@@ -111,6 +119,8 @@ def table(
             expires_by=expires_by,
             in_key_order=in_key_order,
             description=" ".join((row.__doc__ or "").split()),
+            by_month=by_month,
+            keep_days=keep_days,
         )
         if key_is_global and (not key or spec.key_of_org):
             raise DefinitionError(row.__name__, "a key that is global has columns, but not org_id")
@@ -153,7 +163,7 @@ def _check(spec: TableSpec) -> None:
         raise DefinitionError(row, f"it has {len(spec.columns):,} columns, and a table at most {_MOST_COLUMNS:,}")
     if any(len(names) > _MOST_IN_INDEX for names in (spec.key, *spec.indexes)):
         raise DefinitionError(row, f"a key or an index has at most {_MOST_IN_INDEX} columns, org_id among them")
-    asked = {*spec.key, *indexed, *spec.newest_by, *((spec.expires_by,) if spec.expires_by else ())}
+    asked = {*spec.key, *indexed, *spec.newest_by, *filter(None, (spec.expires_by, spec.by_month))}
     if unknown := sorted(asked - columns.keys()):
         raise DefinitionError(row, f"it has no column {', '.join(unknown)}")
     for part in indexed:
@@ -165,8 +175,27 @@ def _check(spec: TableSpec) -> None:
             raise DefinitionError(
                 f"{row}.{part}", "in a key there are plain str, int, bool, dates and instants, never None"
             )
+    _check_months(spec, row, columns)
     _check_newest(spec, row, columns)
     _check_expiry(spec, row, columns)
+
+
+def _check_months(spec: TableSpec, row: str, columns: Mapping[str, Column]) -> None:
+    if spec.keep_days is not None and spec.by_month is None:
+        raise DefinitionError(
+            row, 'keep_days lets whole months go: say by which column, such as by_month="occurred_at"'
+        )
+    if spec.by_month is None:
+        return
+    column = columns[spec.by_month]
+    if column.kind not in TIMES:
+        raise DefinitionError(f"{row}.{column.name}", "the months of a table are those of an Instant, datetime or date")
+    # Postgres knows a key to be unique in one piece only, so the same key is always in the same one.
+    if column.name not in spec.key:
+        raise DefinitionError(f"{row}.{column.name}", "the column by whose months a table is kept is one of its key")
+    days = spec.keep_days
+    if days is not None and (isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= MOST_DAYS):
+        raise DefinitionError(row, f"keep_days is a number of days from 1 to {MOST_DAYS:,}")
 
 
 def _check_newest(spec: TableSpec, row: str, columns: Mapping[str, Column]) -> None:

@@ -42,6 +42,7 @@ def tables_sha256(definition: Definition) -> str:
             spec.indexes,
             spec.newest_by,
             spec.expires_by,
+            *((spec.by_month,) if spec.by_month is not None else ()),
         )
         for spec in definition.tables
     ]
@@ -93,7 +94,8 @@ def _statements(definition: Definition, schema: str) -> Iterator[str]:
 def _table(schema: str, spec: TableSpec) -> Iterator[str]:
     table = f"{quoted(schema)}.{quoted(spec.name)}"
     columns = ", ".join(map(_column, spec.columns))
-    yield f"CREATE TABLE {table} ({columns}, PRIMARY KEY ({', '.join(map(quoted, spec.key))}));"
+    by_month = "" if spec.by_month is None else f" PARTITION BY RANGE ({quoted(spec.by_month)})"
+    yield f"CREATE TABLE {table} ({columns}, PRIMARY KEY ({', '.join(map(quoted, spec.key))})){by_month};"
     indexes = list(spec.indexes)
     if spec.expires_by is not None and not any(index[:2] == ("org_id", spec.expires_by) for index in indexes):
         indexes.append(("org_id", spec.expires_by))

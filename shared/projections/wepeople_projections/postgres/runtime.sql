@@ -59,6 +59,13 @@ CREATE TABLE {schema}.named_events (
     event_id text COLLATE "C" NOT NULL PRIMARY KEY
 );
 
+-- Of a table kept by month, where what is there begins: everything before that day was dropped. No line: all is there.
+CREATE TABLE {schema}.kept (
+    table_name text        NOT NULL PRIMARY KEY,
+    kept_from  date        NOT NULL,
+    dropped_at timestamptz NOT NULL DEFAULT now()
+);
+
 -- What could not be applied: nothing is skipped in silence. row_index is -1 for a whole message.
 CREATE TABLE {schema}.parked_messages (
     sequence   bigint      NOT NULL PRIMARY KEY,
@@ -97,4 +104,4 @@ GRANT USAGE ON SCHEMA {schema} TO wepeople_operator, wepeople_reader;
 GRANT SELECT ON {schema}.about, {schema}.checkpoint, {schema}.parked, {schema}.parked_messages, {schema}.verified,
                 {schema}.named_events TO wepeople_operator;
 GRANT SELECT (org_id, name, founded_at) ON {schema}.orgs TO wepeople_operator;
-GRANT SELECT ON {schema}.commits, {schema}.identifiers TO wepeople_operator, wepeople_reader;
+GRANT SELECT ON {schema}.commits, {schema}.identifiers, {schema}.kept TO wepeople_operator, wepeople_reader;

@@ -9,7 +9,8 @@ from psycopg import AsyncConnection
 from wepeople_chassis.postgres import named_queries
 from wepeople_projections.batch.changes import Changes
 from wepeople_projections.batch.layer import Layer, twice
-from wepeople_projections.batch.merge import Key
+from wepeople_projections.batch.merge import Key, problem_of_row
+from wepeople_projections.batch.months import leave_out, monthly
 from wepeople_projections.definition.columns import Column, Kind, Merge
 from wepeople_projections.definition.operations import Sql
 from wepeople_projections.definition.table import Row, TableSpec
@@ -17,6 +18,7 @@ from wepeople_projections.errors import OperationError
 from wepeople_projections.folding.parked import Parked
 from wepeople_projections.postgres.binary import HEADER, TRAILER
 from wepeople_projections.postgres.encode import encoder
+from wepeople_projections.postgres.months import kept_from
 from wepeople_projections.postgres.own import run_own, shown
 from wepeople_projections.postgres.quoting import quoted
 from wepeople_projections.postgres.records import as_json, instant
@@ -66,8 +68,10 @@ def will_pass(error: psycopg.Error) -> bool:
 async def write_changes(connection: AsyncConnection[Any], schema: str, changes: Changes) -> None:
     """Write all of a batch into the schema.
 
-    What is `refused` may come as `psycopg.Error` or `OperationError`; the transaction is of no use after either.
+    What is `refused` may come as `psycopg.Error` or `OperationError`; the transaction is of no use after either. What
+    is of months that were dropped is left out; for the others there is a piece of each table.
     """
+    await _leave_out_dropped(connection, schema, changes)
     for org in changes.orgs:
         values = [org.org_id, org.name, org.salt, instant(org.occurred_at_us)]
         await connection.execute(_SQL["found"].replace("{schema}", quoted(schema)), values)
@@ -111,6 +115,17 @@ async def park(connection: AsyncConnection[Any], schema: str, parked: Sequence[P
 def _storable(words: str) -> str:
     """Reasons may quote what was sent, and Postgres has neither NUL nor half of a surrogate pair."""
     return words.encode(errors="replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+async def _leave_out_dropped(connection: AsyncConnection[Any], schema: str, changes: Changes) -> None:
+    """That a row is of a dropped month does not make it right: what no column can hold is refused all the same."""
+    layers = list(monthly(changes))
+    kept = await kept_from(connection, schema) if layers else {}
+    for layer in layers:
+        if first := kept.get(layer.spec.name):
+            for row in leave_out(layer, first):
+                if not layer.rules.is_sure(row) and (problem := problem_of_row(layer.spec, row)):
+                    raise OperationError(problem)
 
 
 async def _write_layer(connection: AsyncConnection[Any], schema: str, layer: Layer) -> None:

@@ -8,6 +8,7 @@ from nats.aio.client import Client
 from wepeople_chassis.postgres import Pool
 from wepeople_projections.definition.projection import Definition
 from wepeople_projections.folding.position import Position
+from wepeople_projections.running.months import Months
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.pace import Pace
 from wepeople_projections.running.room import Room
@@ -32,3 +33,4 @@ class Job:
     observe: Observer
     pace: Pace = field(default_factory=Pace)
     room: Room = field(default_factory=Room)
+    months: Months = field(default_factory=Months)

@@ -11,12 +11,14 @@ from wepeople_chassis.logging import get_logger
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.subjects import parse_ingest_subject
 from wepeople_projections.batch.changes import Changes
+from wepeople_projections.batch.months import months_of
 from wepeople_projections.errors import OperationError, ProjectionError
 from wepeople_projections.folding.decode import decode
 from wepeople_projections.folding.fold import Fold
 from wepeople_projections.folding.memory import Memory, Place
 from wepeople_projections.folding.parked import Parked
 from wepeople_projections.folding.position import Position
+from wepeople_projections.postgres.months import make_pieces
 from wepeople_projections.postgres.unfit import leave_out_unfit
 from wepeople_projections.postgres.write import refused, write_changes
 from wepeople_projections.running.checkpoint import Checkpoint
@@ -96,6 +98,7 @@ async def write(job: Job, checkpoint: Checkpoint, batch: Prepared) -> None:
 async def _write_or_refuse(job: Job, checkpoint: Checkpoint, batch: Prepared) -> Exception | None:
     """Write all of a batch, or nothing of it; why it was refused, if it was."""
     try:
+        await job.months.make(job.pool, job.schema, checkpoint.table, batch.changes)
         with traced_commit(job.schema, checkpoint.partition, batch.messages, batch.changes.rows):
             async with job.pool.connection() as connection:
                 await advance(connection, checkpoint, batch)
@@ -145,7 +148,7 @@ async def _write_part_by_part(job: Job, checkpoint: Checkpoint, batch: Prepared)
             if job.options.on_poison == "stop" and (found := poison(changes.parked)):
                 raise found
             if changes is not step.changes:
-                await write_changes(connection, job.schema, changes)
+                await _write_with_months(connection, job.schema, changes)
             log_parked(job, changes.parked)
 
 
@@ -171,7 +174,7 @@ async def write_or_refuse(connection: AsyncConnection[Any], schema: str, changes
     """
     try:
         async with connection.transaction():
-            await write_changes(connection, schema, changes)
+            await _write_with_months(connection, schema, changes)
     except (psycopg.Error, OperationError) as error:
         if not refused(error):
             raise
@@ -179,3 +182,11 @@ async def write_or_refuse(connection: AsyncConnection[Any], schema: str, changes
             return await write_or_refuse(connection, schema, changes)
         return error
     return None
+
+
+async def _write_with_months(connection: AsyncConnection[Any], schema: str, changes: Changes) -> None:
+    """A part may come to other rows than the whole, and so to other months. They are made in its own transaction: what
+    another one attached after a statement upon the table need not be seen in this.
+    """
+    await make_pieces(connection, schema, {spec.name: months for spec, months in months_of(changes).items()})
+    await write_changes(connection, schema, changes)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from wepeople_projections.definition.projection import Definition
 from wepeople_projections.postgres.about import About, read_about
 from wepeople_projections.postgres.ddl import create_schema, drop_schema
 from wepeople_projections.postgres.digest import Digest, Digests, digests, first_difference, keys_of
+from wepeople_projections.postgres.months import drop_pieces, hold_months, kept_from
 from wepeople_projections.replay.building import Workplace, build
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.versions.control import RowKey, execute, positions_of, skipped_rows
@@ -23,13 +24,15 @@ Positions = Mapping[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A version at one moment: up to where it was, what was in its tables, and which rows were put aside, with hashes
-    of what is kept of them; how many were applied by a retry, later than the stream has them.
+    """A version at one moment: up to where it was, what was in its tables, from which day on those kept by month had
+    their rows, and which rows were put aside, with hashes of what is kept of them; how many were applied by a retry,
+    later than the stream has them.
     """
 
     taken_at: datetime
     positions: Positions
     digests: Digests
+    kept_from: Mapping[str, date]
     aside: Mapping[RowKey, bytes]
     skipped: frozenset[RowKey]
     retried: int
@@ -55,7 +58,8 @@ class Proof:
 
 
 async def prove(place: Workplace, definition: Definition, schema: str) -> Proof:
-    """Compare a version with a build of the same stretch of the stream, made beside it and dropped at the end.
+    """Compare a version with a build of the same stretch of the stream, made beside it and dropped at the end. Of
+    months that the version has dropped, the build has nothing either.
 
     A proof begins from nothing: what an interrupted one left is dropped first. Raises what building raises.
     """
@@ -68,6 +72,7 @@ async def prove(place: Workplace, definition: Definition, schema: str) -> Proof:
     try:
         async with place.pool.connection() as connection:
             await create_schema(connection, definition, check, _as_new(about))
+            await drop_pieces(connection, check, original.kept_from)
         built = await _build_up_to(place, definition, check, about, original)
         difference = _aside_difference(original, built)
         if sums := _digest_difference(original.digests, built.digests):
@@ -83,10 +88,13 @@ async def prove(place: Workplace, definition: Definition, schema: str) -> Proof:
 
 
 async def remember(place: Workplace, schema: str, proof: Proof) -> None:
-    """Keep what was compared, if it was equal; forget an earlier proof if not."""
+    """Keep what was compared, if it was equal; forget an earlier proof if not. Nor is one kept of months that have been
+    dropped meanwhile.
+    """
     async with place.pool.connection() as connection, connection.transaction():
+        now = await kept_from(connection, schema)
         await execute(connection, "forget_verified", schema)
-        if proof.difference is not None:
+        if proof.difference is not None or now != proof.snapshot.kept_from:
             return
         for (partition, table), digest in proof.snapshot.digests.of_partitions().items():
             sequence = proof.snapshot.positions[partition]
@@ -96,13 +104,17 @@ async def remember(place: Workplace, schema: str, proof: Proof) -> None:
 
 
 async def take_snapshot(connection: AsyncConnection[Any], definition: Definition, schema: str) -> Snapshot:
-    """A version as it is now; in a transaction that is REPEATABLE READ, or of tables that nobody changes."""
+    """A version as it is now; at the beginning of a transaction that is REPEATABLE READ, or of tables that nobody
+    changes.
+    """
+    await hold_months(connection, schema)
     [retried] = await execute(connection, "retried", schema)
     aside = await execute(connection, "contents_aside", schema)
     return Snapshot(
         taken_at=retried["now"],
         positions=await positions_of(connection, schema),
         digests=await digests(connection, schema, keys_of(definition)),
+        kept_from=await kept_from(connection, schema),
         aside={(line["sequence"], line["row_index"]): bytes(line["hash"]) for line in aside},
         skipped=await skipped_rows(connection, schema),
         retried=retried["rows"],
@@ -123,14 +135,16 @@ async def _build_up_to(
 async def _name_difference(
     place: Workplace, definition: Definition, schema: str, about: About, original: Snapshot
 ) -> str | None:
-    """The first difference, in words. The original has gone on since, so the other follows to where it is now, and the
-    two are compared row by row within one moment of it.
+    """The first difference, in words. The original has gone on since, so the other follows to where it is now and to
+    what it keeps, and the two are compared row by row within one moment of it.
     """
     check = f"{schema}{CHECK}"
     async with one_moment(place) as connection:
+        await hold_months(connection, schema)
         now = replace(original, positions=await positions_of(connection, schema))
         await _build_up_to(place, definition, check, about, now)
         async with place.pool.connection() as other:
+            await drop_pieces(other, check, await kept_from(connection, schema))
             found = await first_difference(connection, schema, other, check, definition)
     return str(found) if found else None
 

@@ -17,6 +17,7 @@ from wepeople_projections.definition.naming import REBUILD, REPLACED
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.postgres.about import About, OnPoison, read_about, schemas
 from wepeople_projections.postgres.ddl import create_schema, drop_schema
+from wepeople_projections.postgres.months import drop_pieces, kept_from
 from wepeople_projections.replay.building import Workplace, build
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.versions.control import (
@@ -139,6 +140,7 @@ async def _begin(
         about, source=code.source, code_sha256=code.code_sha256, paused=False, serving_since=None
     )
     await create_schema(connection, code.definition, rebuilt, new)
+    await drop_pieces(connection, rebuilt, await kept_from(connection, schema))
     for name in ("take_over_messages", "take_over_skipped"):
         await connection.execute(statement(name, rebuilt, from_schema=schema))
 

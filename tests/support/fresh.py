@@ -104,8 +104,9 @@ async def _database(admin_dsn: str, template: str | None) -> AsyncIterator[tuple
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
     async with await AsyncConnection.connect(admin_dsn, autocommit=True) as admin:
         await admin.execute(statement.format(identifier, sql.Identifier(template or "template0")))
-        try:
-            parts = admin.info
-            yield name, login_dsn(admin_dsn, parts.user, parts.password, name)
-        finally:
+        new_dsn = login_dsn(admin_dsn, admin.info.user, admin.info.password, name)
+    try:
+        yield name, new_dsn
+    finally:
+        async with await AsyncConnection.connect(admin_dsn, autocommit=True) as admin:
             await admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))

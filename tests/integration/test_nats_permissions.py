@@ -43,6 +43,7 @@ from wepeople_provision.nats_users import USERS, authorization
 from wepeople_provision.nkey_seeds import new_seed
 from wepeople_provision.provision import nats_at
 from wepeople_provision.stream import provision_streams
+from wepeople_provision.stream_api import ask
 from wepeople_provision.stream_plan import BUCKET_SETTINGS, CONSUMER_NANOSECONDS
 from wepeople_quota.bucket import Bucket
 
@@ -233,17 +234,18 @@ async def test_no_request_gives_the_right_to_answer_elsewhere_than_into_an_inbox
 
 
 async def test_the_leases_bucket_of_a_release_before_is_narrowed_and_its_entry_kept(server: NatsServer) -> None:
-    wide = {"subjects": [f"$KV.{LEASE_BUCKET}.>"], "max_msg_size": -1}
+    wide = {"name": LEASE_STREAM, "subjects": [f"$KV.{LEASE_BUCKET}.>"], "max_msg_size": -1}
     async with nats_at(nats_as("provision", server.url)) as provisioner, trying("quota", server) as quota:
-        await provisioner.request(f"$JS.API.STREAM.UPDATE.{LEASE_STREAM}", json.dumps(BUCKET_SETTINGS | wide).encode())
-        written = await Bucket(quota.connection).replace(await Bucket(quota.connection).read(), 3, "owner")
+        await ask(provisioner, "STREAM.UPDATE", LEASE_STREAM, BUCKET_SETTINGS | wide)
+        bucket = Bucket(quota.connection, STREAMS[0])
+        written = await bucket.replace(await bucket.read(), 3, "owner", frozenset({0}))
         assert written is not None
         done = await provision_streams(provisioner)
         assert [line.split(" -> ")[0].split()[2] for line in done[1:]] == ["subjects", "max_msg_size"]
         assert (await provision_streams(provisioner))[1] == f"stream {LEASE_STREAM}: as it should be"
         refused = json.loads((await quota.connection.request(lease_subject(STREAMS[0]), bytes(2000), timeout=5)).data)
         assert "size" in refused["error"]["description"]
-        assert await Bucket(quota.connection).read() == written
+        assert await bucket.read() == written
     async with nats_at(NatsAddress(server.url)) as guest:
         with pytest.raises(NoRespondersError):
             await guest.request(f"$KV.{LEASE_BUCKET}.other", b"", timeout=5)

@@ -46,10 +46,9 @@ async def test_what_is_brought_back_is_what_was_there_with_ids_and_sequences(fre
     await publish(connection, 1, 200)
     before = await everything(connection)
     copied = await backup(provisioner, tmp_path / "copy")
-    assert (copied.messages, copied.last_sequence) == (200, 200)
+    assert [(one.name, one.messages, one.last_sequence) for one in copied] == [("INGEST", 200, 200)]
     await delete(connection)
-    restored = await restore(provisioner, tmp_path / "copy", replace=False)
-    assert restored.messages == 200
+    assert await restore(provisioner, tmp_path / "copy", replace=False) == copied
     assert await everything(connection) == before
     assert any("as it should be" in line for line in await provision_streams(provisioner))
     await publish(connection, 201, 1)
@@ -64,7 +63,7 @@ async def test_a_copy_beside_traffic_has_all_that_was_acknowledged_before_it_beg
     connection = await connect(NatsAddress(fresh.nats_url), "tests")
     await publish(connection, 1, 50)
     traffic = asyncio.create_task(publish(connection, 51, 5000))
-    copied = await backup(connection, tmp_path / "copy")
+    (copied,) = await backup(connection, tmp_path / "copy")
     await end([traffic])
     assert 50 <= copied.last_sequence < (await state_of(connection, STREAMS[0])).last_sequence
     expected = (await everything(connection))[: copied.last_sequence]
@@ -85,7 +84,7 @@ async def test_an_empty_stream_makes_way_one_with_messages_only_by_replace_and_o
     await restore(connection, tmp_path / "copy", replace=False)
     with pytest.raises(ProvisionError, match="--replace"):
         await restore(connection, tmp_path / "copy", replace=False)
-    assert (await restore(connection, tmp_path / "copy", replace=True)).messages == 20
+    assert [one.messages for one in await restore(connection, tmp_path / "copy", replace=True)] == [20]
     await publish(connection, 21, 1)
     with pytest.raises(ProvisionError, match="goes on to 21, the copy ends at 20"):
         await restore(connection, tmp_path / "copy", replace=True)
@@ -107,9 +106,10 @@ async def test_a_directory_that_is_not_empty_gets_no_copy_and_one_without_a_copy
 
 
 COUNTED = """
-INSERT INTO quota.checkpoint (stream, identity, sequence, message_id, stored_at_ns)
-VALUES ('INGEST', 'old', 9, 'm9', 0);
-INSERT INTO quota.usage (org_id, period, connection, units) VALUES ('org_1', '2026-04', 'custom:ci', 7);
+INSERT INTO quota.partitions (partition, epoch, identity, sequence, message_id, stored_at_ns)
+VALUES (9, 1, 'old', 9, 'm9', 0), (3, 1, 'old', 5, '', 0);
+INSERT INTO quota.org_usage (partition, org_id, period, connection, units)
+VALUES (9, 'org_1', '2026-04', 'custom:ci', 7);
 """
 SCHEMAS = "CREATE SCHEMA fits_v2; CREATE SCHEMA other_v1; CREATE SCHEMA ahead_v1; CREATE SCHEMA idle_v1"
 TELL_AS_WHOM = """
@@ -159,24 +159,26 @@ async def test_readers_go_on_in_a_stream_that_holds_what_they_applied_and_nowher
         ]
         assert done == [
             "quota: counts on",
-            "ahead_v1: holds what this stream does not; build it anew: wepeople projection rebuild ahead",
+            "ahead_v1: holds what is not in the streams; build it anew: wepeople projection rebuild ahead",
             "fits_v2: goes on",
             "idle_v1: goes on",
-            "other_v1: holds what this stream does not; build it anew: wepeople projection rebuild other",
+            "other_v1: holds what is not in the streams; build it anew: wepeople projection rebuild other",
             f"somebodys_v1: is {admin.info.user}'s, whose password is not among the roles'; it is left as it is",
         ]
         for schema, identity in (("fits_v2", created), ("other_v1", "old"), ("ahead_v1", "old"), ("idle_v1", created)):
             found = await admin.execute(f"SELECT stream_identity FROM {schema}.checkpoint")
             assert await found.fetchone() == (identity,)
-        found = await admin.execute("SELECT identity, (SELECT sum(units)::int FROM quota.usage) FROM quota.checkpoint")
-        assert await found.fetchone() == (created, 7)
+        found = await admin.execute(
+            "SELECT DISTINCT identity, (SELECT sum(units)::int FROM quota.org_usage) FROM quota.partitions"
+        )
+        assert await found.fetchall() == [(created, 7)]
 
-        await admin.execute("UPDATE quota.checkpoint SET message_id = 'another'")
+        await admin.execute("UPDATE quota.partitions SET message_id = 'another' WHERE partition = 9")
         assert (await adopt(connection, fresh.admin_dsn, fresh.passwords))[0].startswith(
-            "quota: this stream is not the one"
+            "quota: the streams are not those"
         )
         found = await admin.execute(
-            "SELECT (SELECT count(*) FROM quota.checkpoint) + (SELECT count(*) FROM quota.usage)"
+            "SELECT (SELECT count(*) FROM quota.partitions) + (SELECT count(*) FROM quota.org_usage)"
         )
         assert await found.fetchone() == (0,)
     await connection.close()
@@ -186,7 +188,18 @@ async def test_a_copy_is_in_the_form_of_nats_own_command_line(fresh: Fresh, tmp_
     connection = await connect(NatsAddress(fresh.nats_url), "tests")
     await publish(connection, 1, 3)
     await backup(connection, tmp_path / "copy")
-    assert sorted(file.name for file in (tmp_path / "copy").iterdir()) == ["backup.json", "stream.tar.s2"]
-    described = json.loads((tmp_path / "copy/backup.json").read_text())
+    assert [file.name for file in (tmp_path / "copy").iterdir()] == ["INGEST"]
+    assert sorted(file.name for file in (tmp_path / "copy/INGEST").iterdir()) == ["backup.json", "stream.tar.s2"]
+    described = json.loads((tmp_path / "copy/INGEST/backup.json").read_text())
     assert (described["config"]["name"], described["state"]["messages"]) == ("INGEST", 3)
+    await connection.close()
+
+
+async def test_a_copy_of_a_release_that_had_one_stream_is_brought_back_too(fresh: Fresh, tmp_path: Path) -> None:
+    connection = await connect(NatsAddress(fresh.nats_url), "tests")
+    await publish(connection, 1, 3)
+    copied = await backup(connection, tmp_path / "copy")
+    (tmp_path / "copy/INGEST").rename(tmp_path / "old")
+    await delete(connection)
+    assert await restore(connection, tmp_path / "old", replace=False) == copied
     await connection.close()

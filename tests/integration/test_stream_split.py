@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client
 
 from tests.support.lone_stream import Server, eventually
-from tests.support.splitting import load, subject_in, texts, wrongs
+from tests.support.splitting import Killed, load, subject_in, texts, wrongs
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.stream import state_of, stream_of, stream_states
 from wepeople_contracts.subjects import split_subject, stream_subjects
@@ -116,9 +116,6 @@ STEPS = ("_mark", "_arrived", "_require_all", "_promote")
 async def test_killed_at_any_step_it_is_finished_by_the_next(
     streams: Client, server: Server, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    class Killed(BaseException):
-        """As nothing of ours sees it."""
-
     async def killed(*_: Any) -> None:
         raise Killed
 

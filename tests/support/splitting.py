@@ -25,6 +25,10 @@ def subject_in(partition: int) -> str:
     return f"ingest.{partition}.org_1.app_1.events"
 
 
+class Killed(BaseException):
+    """Ends a process of ours as a SIGKILL would: no code of ours hears of it."""
+
+
 @dataclass
 class Load:
     """Publishes to all partitions at once, and keeps every answer by the message's id."""

@@ -25,17 +25,17 @@ def provision(
         bool, typer.Option("--after-rollout", help="No process of the release before is left: also take away its part.")
     ] = False,
 ) -> None:
-    """Make the stream, the database roles and the schemas what the services expect. Safe to run again, and beside
+    """Make the streams, the database roles and the schemas what the services expect. Safe to run again, and beside
     running services.
 
     Reads WEPEOPLE_NATS_URL, WEPEOPLE_ADMIN_DSN (a superuser of the database), WEPEOPLE_ROLE_PASSWORDS_FILE (JSON), and
-    WEPEOPLE_STREAM_REPLICAS and WEPEOPLE_STREAM_MAX_BYTES if they are there.
+    WEPEOPLE_STREAMS, WEPEOPLE_STREAM_REPLICAS and WEPEOPLE_STREAM_MAX_BYTES if they are there.
     """
     if as_json_text and not plan:
         fail("--json goes with --plan.")
     settings = load_settings(ProvisionSettings, [CHECK_CONFIG] if check_config else [])
     configure_logging("provision", "ERROR")
-    wishes = Wishes(settings.stream_replicas, settings.stream_max_bytes)
+    wishes = Wishes(settings.stream_replicas, settings.stream_max_bytes, settings.streams)
     try:
         passwords = read_passwords(settings.role_passwords_file)
         dsn = settings.admin_dsn.get_secret_value()

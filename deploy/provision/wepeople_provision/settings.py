@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from wepeople_chassis.postgres_address import checked_address
 from wepeople_chassis.settings import ServiceSettings
+from wepeople_contracts.subjects import PARTITIONS
 from wepeople_provision.errors import ProvisionError
 
 
@@ -24,12 +25,23 @@ class ProvisionSettings(ServiceSettings):
     """The password of each login role, as one JSON object: `{"wepeople_auth": "…", …}`."""
 
     stream_replicas: int | None = Field(default=None, ge=1, le=5, examples=[3])
-    """How many servers of the NATS cluster have a copy of the stream; without it, a running stream keeps its number and
-    a new one has 1."""
+    """How many servers of the NATS cluster have a copy of each stream; without it, a running stream keeps its number
+    and a new one has 1."""
 
     stream_max_bytes: int | None = Field(default=None, ge=1024 * 1024, examples=[100 * 1024**3])
-    """How large the stream may become; when it is full, new requests get 503 and nothing is deleted. Without it, as
-    large as the server's disk allows."""
+    """How large each stream may become; when one is full, new requests of its orgs get 503 and nothing is deleted.
+    Without it, as large as the server's disk allows."""
+
+    streams: int | None = Field(default=None, examples=[4])
+    """How many streams a new deployment begins with: 1, 2, 4, 8 or 16; without it, 1. Where there are streams it may
+    be absent or their number; `wepeople stream split` makes more of them."""
+
+    @field_validator("streams")
+    @classmethod
+    def _share_evenly(cls, streams: int | None) -> int | None:
+        if streams is not None and (streams < 1 or PARTITIONS % streams):
+            raise ValueError("it is 1, 2, 4, 8 or 16: each stream has as many of the 16 partitions")
+        return streams
 
     @field_validator("admin_dsn")
     @classmethod

@@ -1,52 +1,63 @@
-"""A copy of the stream in a directory, in the form of NATS' own command line: `backup.json` and `stream.tar.s2`.
-
-Spoken to directly, by `$JS.API` subjects, because nats-py has no such calls.
-"""
+"""Copies of the streams, a directory for each, in the form of NATS' own command line: a JSON file and a tar file."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from nats.aio.client import Client
 from nats.errors import TimeoutError as NatsTimeoutError
 
+from wepeople_chassis.stream import IDENTITY
 from wepeople_contracts.subjects import STREAMS
 from wepeople_provision.errors import ProvisionError
+from wepeople_provision.stream_api import ask, own_metadata, streams_there
+from wepeople_provision.stream_cut import change
+from wepeople_provision.stream_split import unfinished
 
 CHUNK_BYTES = 128 * 1024
-_API_SECONDS = 10.0
 _CHUNK_SECONDS = 60.0
 _RESTORED_SECONDS = 600.0
-_NOT_FOUND = 10059
+_DESCRIPTION, _CONTENT = "backup.json", "stream.tar.s2"
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What a stream holds; `created` is its identity, to which the services' checkpoints belong."""
+    """What a stream holds."""
 
-    created: str
+    name: str
     first_sequence: int
     last_sequence: int
     messages: int
 
     def __str__(self) -> str:
-        return f"{self.messages} messages, sequences {self.first_sequence} to {self.last_sequence}"
+        return f"{self.name}: {self.messages} messages, sequences {self.first_sequence} to {self.last_sequence}"
 
 
-async def backup(connection: Client, directory: Path) -> Extent:
-    """Copy the stream as it stands, without its readers; what was copied. Requests go on meanwhile.
+async def backup(connection: Client, directory: Path) -> list[Extent]:
+    """Copy each stream as it stands, without its readers; what was copied. Requests go on meanwhile.
 
-    `ProvisionError` when there is something in the directory already, or when the server breaks off.
+    `ProvisionError` when there is something in the directory already, while a stream is being split, or when the server
+    breaks off.
     """
+    there = await streams_there(connection)
+    _require_streams(there)
+    _require_empty(directory)
+    copied = [await _copy(connection, name, directory / name) for name in there]
+    if (await streams_there(connection)).keys() != there.keys():
+        raise ProvisionError(f"A stream was split meanwhile; {directory} is of no use. Run this again.")
+    return copied
+
+
+async def _copy(connection: Client, name: str, directory: Path) -> Extent:
     _require_empty(directory)
     inbox = connection.new_inbox()
     chunks = await connection.subscribe(inbox)
     request = {"deliver_subject": inbox, "no_consumers": True, "chunk_size": CHUNK_BYTES, "jsck": True}
-    described = await _api(connection, "SNAPSHOT", request)
-    unfinished = directory / "stream.tar.s2.unfinished"
-    with unfinished.open("wb") as file:
+    described = await ask(connection, "STREAM.SNAPSHOT", name, request)
+    unfinished_file = directory / f"{_CONTENT}.unfinished"
+    with unfinished_file.open("wb") as file:
         while True:
             try:
                 chunk = await chunks.next_msg(timeout=_CHUNK_SECONDS)
@@ -59,9 +70,16 @@ async def backup(connection: Client, directory: Path) -> Extent:
             if chunk.reply:
                 await chunk.respond(b"")
     await chunks.unsubscribe()
-    (directory / "backup.json").write_text(json.dumps({"config": described["config"], "state": described["state"]}))
-    unfinished.rename(directory / "stream.tar.s2")
-    return _extent(await _api(connection, "INFO", None), described["state"])
+    (directory / _DESCRIPTION).write_text(json.dumps({"config": described["config"], "state": described["state"]}))
+    unfinished_file.rename(directory / _CONTENT)
+    return _extent(name, described["state"])
+
+
+def _require_streams(there: Mapping[str, dict[str, Any]]) -> None:
+    if not there:
+        raise ProvisionError("There is no stream to copy.")
+    if begun := unfinished(there):
+        raise ProvisionError(f"A split is not finished ({begun[0]}): run `wepeople stream split` first.")
 
 
 def _require_empty(directory: Path) -> None:
@@ -70,47 +88,82 @@ def _require_empty(directory: Path) -> None:
         raise ProvisionError(f"There is something in {directory} already; give an empty directory.")
 
 
-async def restore(connection: Client, directory: Path, *, replace: bool) -> Extent:
-    """Make the stream from a copy; what it holds then.
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One stream's copy, and where its content is."""
+
+    described: dict[str, Any]
+    content: Path
+
+    @property
+    def extent(self) -> Extent:
+        """What it holds."""
+        return _extent(self.described["config"]["name"], self.described["state"])
+
+
+async def restore(connection: Client, directory: Path, *, replace: bool) -> list[Extent]:
+    """Make the streams from their copies; what they hold then.
 
     `ProvisionError` when the directory has no copy, or when a stream is there that has messages: with `replace` it
-    makes way if the copy has all that it has.
+    makes way if its copy has all that it has. All of that is looked at before anything is changed.
     """
+    copies = _copies_in(directory)
+    there = await streams_there(connection)
+    _require_way({name: _extent(name, info["state"]) for name, info in there.items()}, copies, replace=replace)
+    for name in there:
+        await ask(connection, "STREAM.DELETE", name)
+    return [await _restore(connection, copy) for copy in copies.values()]
+
+
+def _copies_in(directory: Path) -> dict[str, Copy]:
+    """By the stream's name. A copy of a release that had one stream is in the directory itself."""
+    copies: dict[str, Copy] = {}
     try:
-        described = json.loads((directory / "backup.json").read_text())
-        content = (directory / "stream.tar.s2").open("rb")
-    except (OSError, ValueError) as error:
-        raise ProvisionError(f"There is no copy of a stream in {directory}: {error}.") from error
-    with content:
-        await _make_way(connection, described["state"]["last_seq"], replace=replace)
-        reply = await _api(connection, "RESTORE", described)
+        for file in (*directory.glob(_DESCRIPTION), *sorted(directory.glob(f"*/{_DESCRIPTION}"))):
+            copy = Copy(json.loads(file.read_text()), file.with_name(_CONTENT))
+            copy.content.open("rb").close()
+            if (name := copy.extent.name) not in STREAMS or name in copies:
+                raise ProvisionError(f"{file} is a copy of {name}, which is none of our streams, or is there twice.")
+            copies[name] = copy
+    except (OSError, ValueError, KeyError) as error:
+        raise ProvisionError(f"The copy in {directory} cannot be read: {error}.") from error
+    if not copies:
+        raise ProvisionError(f"There is no copy of a stream in {directory}.")
+    return copies
+
+
+def _require_way(there: Mapping[str, Extent], copies: Mapping[str, Copy], *, replace: bool) -> None:
+    for name, extent in there.items():
+        last = copies[name].extent.last_sequence if name in copies else 0
+        if extent.last_sequence > last:
+            raise ProvisionError(
+                f"The stream {name} that is there goes on to {extent.last_sequence}, the copy ends at {last}: what is "
+                "behind it would be lost. Nothing was changed. If the stream that is there is of no use, let an "
+                "operator of NATS delete it."
+            )
+        if extent.last_sequence and not replace:
+            raise ProvisionError(
+                f"There is a stream already ({extent}). Nothing was changed; --replace puts the copy there."
+            )
+
+
+async def _restore(connection: Client, copy: Copy) -> Extent:
+    name = copy.extent.name
+    reply = await ask(connection, "STREAM.RESTORE", name, copy.described)
+    with copy.content.open("rb") as content:
         for chunk in _chunks(content):
             await _send(connection, reply["deliver_subject"], chunk, _CHUNK_SECONDS)
-        restored = await _send(connection, reply["deliver_subject"], b"", _RESTORED_SECONDS)
-    return _extent(restored, restored["state"])
+    restored = await _send(connection, reply["deliver_subject"], b"", _RESTORED_SECONDS)
+    metadata = own_metadata(restored["config"])
+    if IDENTITY in metadata:
+        # A copy may lack what was read before: it is another stream until `adopt` has compared.
+        await change(connection, restored, metadata=metadata | {IDENTITY: restored["created"]})
+    return _extent(name, restored["state"])
 
 
-def _chunks(content: Any) -> Iterator[bytes]:
+def _chunks(content: BinaryIO) -> Iterator[bytes]:
     while chunk := content.read(CHUNK_BYTES):
         yield chunk
-
-
-async def _make_way(connection: Client, last_of_copy: int, *, replace: bool) -> None:
-    info = await _api(connection, "INFO", None, may_be_missing=True)
-    if not info:
-        return
-    there = _extent(info, info["state"])
-    if there.last_sequence > last_of_copy:
-        raise ProvisionError(
-            f"The stream that is there goes on to {there.last_sequence}, the copy ends at {last_of_copy}: what is "
-            "behind it would be lost. Nothing was changed. If the stream that is there is of no use, let an "
-            "operator of NATS delete it."
-        )
-    if there.last_sequence and not replace:
-        raise ProvisionError(
-            f"There is a stream already ({there}). Nothing was changed; --replace puts the copy there."
-        )
-    await _api(connection, "DELETE", None)
 
 
 async def _send(connection: Client, subject: str, chunk: bytes, seconds: float) -> dict[str, Any]:
@@ -130,18 +183,5 @@ def _require_whole(headers: dict[str, str] | None, directory: Path) -> None:
         raise ProvisionError(f"The server broke the backup off ({status}); {directory} is of no use.")
 
 
-def _extent(info: dict[str, Any], state: dict[str, Any]) -> Extent:
-    return Extent(info["created"], state["first_seq"], state["last_seq"], state["messages"])
-
-
-async def _api(
-    connection: Client, verb: str, body: dict[str, Any] | None, *, may_be_missing: bool = False
-) -> dict[str, Any]:
-    payload = b"" if body is None else json.dumps(body).encode()
-    message = await connection.request(f"$JS.API.STREAM.{verb}.{STREAMS[0]}", payload, timeout=_API_SECONDS)
-    reply: dict[str, Any] = json.loads(message.data)
-    if error := reply.get("error"):
-        if may_be_missing and error.get("err_code") == _NOT_FOUND:
-            return {}
-        raise ProvisionError(f"NATS refused to {verb.lower()} the stream {STREAMS[0]}: {error.get('description')}.")
-    return reply
+def _extent(name: str, state: Mapping[str, Any]) -> Extent:
+    return Extent(name, state["first_seq"], state["last_seq"], state["messages"])

@@ -24,6 +24,7 @@ from wepeople_projections.postgres.about import (
 from wepeople_projections.postgres.ddl import create_schema, tables_sha256, views_of
 from wepeople_projections.postgres.row_security import secure_rows
 from wepeople_projections.replay.building import Workplace, build, workplace
+from wepeople_projections.replay.watched import watched
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.poison import PoisonFound
 from wepeople_projections.versions.control import execute
@@ -42,7 +43,8 @@ def run_projection(file: str, choice: Choice, on_poison: OnPoison | None, as_jso
                 _say(f"{definition.schema} is paused; `wepeople projection resume {definition.schema}` lets it go on.")
             options = RunOptions(selection=about.selection, on_poison=about.on_poison)
             try:
-                await build(place, definition, definition.schema, options, definition.schema)
+                async with watched(operator, place, definition.schema, about.selection):
+                    await build(place, definition, definition.schema, options, definition.schema)
             except PoisonFound as found:
                 fail(stopped_at(definition.schema, found), 1)
             finally:

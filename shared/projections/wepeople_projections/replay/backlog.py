@@ -12,6 +12,8 @@ from wepeople_chassis.stream import StreamState, create_consumer, delete_consume
 from wepeople_projections.definition.selection import Selection
 from wepeople_projections.running.reading import last_position, reading_filter
 
+EVERYTHING = Selection()
+
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
@@ -36,13 +38,14 @@ def stretches(
 
 
 async def backlog_of(
-    connection: Client, positions: Mapping[int, int], streams: Mapping[int, StreamState]
+    connection: Client,
+    positions: Mapping[int, int],
+    streams: Mapping[int, StreamState],
+    selection: Selection = EVERYTHING,
 ) -> tuple[int, float]:
-    """Of a projection of everything: messages that these streams have and that are not applied yet, and the age in
-    seconds of the oldest.
-    """
+    """Messages selected that these streams have and that are not applied yet, and the age in seconds of the oldest."""
     behind_at = {p: sequence for p, sequence in positions.items() if sequence < streams[p].last_sequence}
-    left = stretches(behind_at, Selection())
+    left = stretches(behind_at, selection)
     counts = await count_messages(connection, left)
     behind = [stretch for stretch in left if counts[stretch.partition]]
     ages = await asyncio.gather(*(oldest_age_seconds(connection, stretch) for stretch in behind))

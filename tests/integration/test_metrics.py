@@ -120,9 +120,9 @@ async def test_quota_and_the_projector_say_where_they_are(system: RunningSystem)
     async def measured() -> Metrics:
         return await projector.metrics()
 
-    stored = before.value("wepeople_stream_messages")
+    stored = before.value("wepeople_stream_messages", stream="INGEST")
     after = await eventually(
-        measured, lambda now: now.value("wepeople_stream_messages") > stored, what="one more stored"
+        measured, lambda now: now.value("wepeople_stream_messages", stream="INGEST") > stored, what="one more stored"
     )
     assert after.value("wepeople_projection_lag_seconds") < 60
     assert after.value("wepeople_database_bytes") > 1_000_000

@@ -91,7 +91,7 @@ async def test_snapshots_show_metrics_in_their_order(fresh: Fresh) -> None:
 async def test_status_counts_what_was_not_applied_yet(fresh: Fresh, projecting: Projecting) -> None:
     before = (await wepeople(fresh, "status", "--json")).json
     assert before["projections"] == [{"projection": "live_v1", "lag_messages": 0, "lag_seconds": 0.0, "parked": 0}]
-    assert (before["stream"]["messages"], before["stream"]["last_sequence"]) == (6, 6)
+    assert (before["streams"][0]["messages"], before["streams"][0]["last_sequence"]) == (6, 6)
     assert {s["service"] for s in before["services"] if s["ready"]} == {"projector"}
     assert {o["org_id"] for o in before["usage"]} == {ORG, OTHER_ORG}
 
@@ -116,7 +116,7 @@ async def test_a_database_that_does_not_answer_is_named_and_does_not_hide_the_re
     assert "Postgres does not answer at 127.0.0.1" in refused.stderr
     assert "Traceback" not in refused.stderr
     status = (await wepeople(fresh, "status", "--json", **nowhere)).json
-    assert status["stream"]["messages"] >= 6
+    assert status["streams"][0]["messages"] >= 6
     assert "Postgres does not answer" in status["notes"][0]
 
 

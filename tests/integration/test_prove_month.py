@@ -13,11 +13,11 @@ from tests.support.fresh import Fresh
 from tests.support.stored import envelope, founded, store
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.rpc import Unavailable
-from wepeople_chassis.stream import state_of
+from wepeople_chassis.stream import stream_states
 from wepeople_contracts.envelope import Charge, Envelope
 from wepeople_contracts.quota import Usage
 from wepeople_contracts.reply import Reply
-from wepeople_contracts.subjects import STREAMS, usage_subject
+from wepeople_contracts.subjects import QUOTA_ALL
 from wepeople_projector.counting import Count, counting
 from wepeople_projector.tally import Tally
 
@@ -38,8 +38,7 @@ def charged(units: int) -> Envelope:
 
 @asynccontextmanager
 async def counted(connection: Client) -> AsyncIterator[Count]:
-    end = (await state_of(connection, STREAMS[0])).last_sequence
-    async with counting(connection, Tally({}, ()), end, lambda _: None) as count:
+    async with counting(connection, Tally({}, ()), await stream_states(connection), lambda *_: None) as count:
         yield count
 
 
@@ -58,7 +57,7 @@ async def quota_that_says(
         usage = Usage(org_id=ORG, period="2026-04", used=used, reserved=0, resets_at=datetime(2026, 5, 1, tzinfo=UTC))
         await message.respond(Reply[Usage](ok=usage).model_dump_json().encode())
 
-    subscription = await connection.subscribe(usage_subject(ORG), cb=answer)
+    subscription = await connection.subscribe(QUOTA_ALL, cb=answer)
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ from wepeople_projections.folding.position import Position
 from wepeople_projections.running import reading_together
 from wepeople_projections.running.feed import Feed
 from wepeople_projections.running.pace import Pace
-from wepeople_projections.running.reading_together import FEWEST
+from wepeople_projections.running.reading_together import PART_OF_ALL
 
 PULL_BYTES = 64 * 1024
 ALL = range(PARTITIONS)
@@ -236,7 +236,7 @@ async def test_what_nobody_takes_is_not_read_on(
     assert (consumer.delivered.consumer_seq - taken) * 10_000 <= 3 * PULL_BYTES
 
 
-@pytest.mark.parametrize("count", [2, FEWEST - 1])
+@pytest.mark.parametrize("count", [2, PARTITIONS // PART_OF_ALL - 1])
 async def test_less_than_half_of_the_partitions_read_each_by_itself(
     count: int, connection: Client, stream: JetStreamContext, identity: str
 ) -> None:

@@ -9,9 +9,10 @@ from wepeople_projector.counting import Month
 
 
 class StreamProof(BaseModel):
-    """The stream that was read from its first message on."""
+    """A stream that was read from its first message on, for the partitions that it takes."""
 
     name: str
+    partitions: list[int]
     identity: str
     last_sequence: int
     messages: int
@@ -50,7 +51,7 @@ class Certificate(BaseModel):
     """
 
     issued_at: datetime
-    stream: StreamProof
+    streams: list[StreamProof]
     projection: str
     positions: dict[int, int]
     tables: list[TableProof] = []

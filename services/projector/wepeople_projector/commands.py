@@ -6,11 +6,15 @@ from wepeople_chassis.operator import Operator, fail, operator_connection, run, 
 from wepeople_chassis.stream import StreamError
 from wepeople_projector.history import point_of, rows_at
 from wepeople_projector.reading import find_org, find_worker, read_models, rows
-from wepeople_projector.status import collect_status
+from wepeople_projector.status import StreamStatus, collect_status
 
 CONFLICT_COLUMNS = ("found_at", "reason", "kind", "value", "worker_id", "other_worker_id")
 WORKER_COLUMNS = ("worker_id", "name", "emails", "external_ids", "connections", "in_directory", "first_seen_at")
 TIMELINE_COLUMNS = ("occurred_at", "connection", "event_type", "category", "duration", "metadata_raw")
+STREAM_COLUMNS = (
+    *("name", "partitions", "messages", "size_bytes", "limit_bytes"),
+    *("first_sequence", "last_sequence", "copies"),
+)
 SNAPSHOT_COLUMNS = ("connection", "snapshot_type", "observed_at", "metrics")
 
 
@@ -64,8 +68,7 @@ def show_status(as_json: bool) -> None:
         if as_json:
             print(status.model_dump_json(indent=2))
             return
-        stream_columns = ("messages", "size_bytes", "limit_bytes", "first_sequence", "last_sequence", "copies")
-        show([status.stream], columns=stream_columns, as_json=False)
+        show([_stream(stream) for stream in status.streams], columns=STREAM_COLUMNS, as_json=False)
         show(status.projections, columns=("projection", "lag_messages", "lag_seconds", "parked"), as_json=False)
         usage_columns = ("org_id", "name", "period", "used", "reserved")
         show(status.usage, columns=usage_columns, as_json=False, empty="No orgs yet.")
@@ -74,6 +77,10 @@ def show_status(as_json: bool) -> None:
             stderr.print(note, style="red", markup=False)
 
     run(work)
+
+
+def _stream(stream: StreamStatus) -> dict[str, Any]:
+    return stream.model_dump() | {"partitions": len(stream.partitions)}
 
 
 def _show_of_worker(

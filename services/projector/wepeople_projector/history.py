@@ -38,7 +38,7 @@ async def rows_at(
     spec = spec_of(_TABLES[query])
     try:
         async with operator_connection(operator) as connection:
-            through = await sequence_at(connection, point)
+            through = await sequence_at(connection, worker["org_id"], point)
             found = await replay(connection, define(Live), spec, (worker["org_id"], worker["worker_id"]), through)
     except StreamError as error:
         fail(f"The history cannot be read: {error}.", 1)

@@ -24,7 +24,7 @@ _SIZE = "SELECT pg_database_size(current_database())"
 
 
 class Lag(NamedTuple):
-    """How far the read models are behind the stream: messages, and the age of the oldest of them."""
+    """How far the read models are behind what is stored: messages, and the age of the oldest of them."""
 
     messages: int
     seconds: float
@@ -54,11 +54,12 @@ class Measuring:
         metrics.LAG_SECONDS.set(lag.seconds)
 
     async def stream(self) -> None:
-        """Set the gauges of the stream."""
-        [state] = await stream_states(self._connection)
-        metrics.STREAM_MESSAGES.set(state.messages)
-        metrics.STREAM_BYTES.set(state.size_bytes)
-        metrics.STREAM_LIMIT_BYTES.set(float("inf") if state.limit_bytes is None else state.limit_bytes)
+        """Set the gauges of each stream."""
+        for state in await stream_states(self._connection):
+            metrics.STREAM_MESSAGES.labels(state.name).set(state.messages)
+            metrics.STREAM_BYTES.labels(state.name).set(state.size_bytes)
+            limit = float("inf") if state.limit_bytes is None else state.limit_bytes
+            metrics.STREAM_LIMIT_BYTES.labels(state.name).set(limit)
 
     async def database(self) -> None:
         """Set the gauges of the database."""

@@ -15,10 +15,12 @@ LAG_MESSAGES = Gauge(
 )
 LAG_SECONDS = Gauge("wepeople_projection_lag_seconds", "Age of the oldest message that is not in the read models yet.")
 PARKED = Gauge("wepeople_projection_parked", "Rows that the read models could not take, until somebody decides.")
-STREAM_MESSAGES = Gauge("wepeople_stream_messages", "Messages that the stream holds.")
-STREAM_BYTES = Gauge("wepeople_stream_bytes", "Bytes that the stream holds, on each of its copies.")
+STREAM_MESSAGES = Gauge("wepeople_stream_messages", "Messages that a stream holds.", ["stream"])
+STREAM_BYTES = Gauge("wepeople_stream_bytes", "Bytes that a stream holds, on each of its copies.", ["stream"])
 STREAM_LIMIT_BYTES = Gauge(
-    "wepeople_stream_limit_bytes", "The stream's max_bytes, past which nothing more is stored; +Inf without one."
+    "wepeople_stream_limit_bytes",
+    "A stream's max_bytes, past which nothing more is stored; +Inf without one.",
+    ["stream"],
 )
 DATABASE_BYTES = Gauge("wepeople_database_bytes", "Size of the database, all schemas together.")
 
@@ -26,5 +28,5 @@ LAG = (LAG_MESSAGES, LAG_SECONDS)
 STREAM = (STREAM_MESSAGES, STREAM_BYTES, STREAM_LIMIT_BYTES)
 DATABASE = (PARKED, DATABASE_BYTES)
 
-for _gauge in (*LAG, *STREAM, *DATABASE):
+for _gauge in (*LAG, *DATABASE):
     _gauge.set(UNKNOWN)

@@ -2,10 +2,11 @@
 month are counted by another fold besides.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from wepeople_chassis.operator import Operator, fail, show, stdout
-from wepeople_chassis.stream import Batch, StreamState, stream_states
+from wepeople_chassis.stream import Batch, StreamMoved, StreamState, stream_states
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.targets import Target, TargetError, all_targets, code_of
 from wepeople_projections.commands.verify import alone
@@ -29,10 +30,13 @@ def prove_system(as_json: bool) -> None:
             async with alone(place, target):
                 proof = await prove(place, code_of(target, None).definition, target.schema)
                 await remember(place, target.schema, proof)
-            [state] = await stream_states(place.stream)
-            certificate = _of_tables(target, proof, state)
+            streams = await stream_states(place.stream)
+            certificate = _of_tables(target, proof, streams)
             if certificate.difference is None:
-                certificate.orgs = await _of_orgs(place, proof.snapshot, state)
+                try:
+                    certificate.orgs = await _of_orgs(place, proof.snapshot, streams)
+                except StreamMoved as moved:
+                    raise TargetError("A stream was split while it was counted. Run this again") from moved
                 certificate.difference = next(differences(certificate.orgs), None)
         _tell(certificate, as_json)
 
@@ -47,14 +51,21 @@ async def _serving(place: Workplace) -> Target:
     return found[0]
 
 
-def _of_tables(target: Target, proof: Proof, state: StreamState) -> Certificate:
+def _of_tables(target: Target, proof: Proof, streams: Sequence[StreamState]) -> Certificate:
     digests = proof.snapshot.digests
     tables = {table: digests.of_table(table) for table in digests.tables}
     return Certificate(
         issued_at=datetime.now(UTC),
-        stream=StreamProof(
-            name=state.name, identity=state.identity, last_sequence=state.last_sequence, messages=state.messages
-        ),
+        streams=[
+            StreamProof(
+                name=state.name,
+                partitions=sorted(state.partitions),
+                identity=state.identity,
+                last_sequence=state.last_sequence,
+                messages=state.messages,
+            )
+            for state in streams
+        ],
         projection=target.schema,
         positions=dict(proof.snapshot.positions),
         tables=[TableProof(table=table, rows=found.rows, digest=found.text) for table, found in tables.items()],
@@ -62,18 +73,19 @@ def _of_tables(target: Target, proof: Proof, state: StreamState) -> Certificate:
     )
 
 
-async def _of_orgs(place: Workplace, snapshot: Snapshot, state: StreamState) -> list[OrgProof]:
-    """Count the stream, and compare with the timeline as it was, and with quota as it is."""
+async def _of_orgs(place: Workplace, snapshot: Snapshot, streams: Sequence[StreamState]) -> list[OrgProof]:
+    """Count the streams, and compare with the timeline as it was, and with quota as it is."""
     timeline = snapshot.digests.tables[TimelineEvent.__table__.name]
     tally, meter = Tally(snapshot.positions, frozenset(snapshot.aside) | snapshot.skipped), Meter()
-    meter.found(0, state.messages)
+    for stream in streams:
+        meter.found(min(stream.partitions), stream.messages)
     with display("count", place.console, as_json=place.as_json) as shown:
 
-        def show_batch(batch: Batch) -> None:
-            meter.found(0, batch.pending)
+        def show_batch(stream: StreamState, batch: Batch) -> None:
+            meter.found(min(stream.partitions), batch.pending)
             shown.show(meter.standing())
 
-        async with counting(place.stream, tally, state.last_sequence, show_batch) as count:
+        async with counting(place.stream, tally, streams, show_batch) as count:
             shown.show(meter.standing(), done=True)
             return [
                 OrgProof(
@@ -97,12 +109,13 @@ def _tell(certificate: Certificate, as_json: bool) -> None:
     if as_json:
         print(certificate.model_dump_json())
     else:
-        stream, through = certificate.stream, max(certificate.positions.values())
-        stdout.print(
-            f"Stream {stream.name} of {stream.identity}, {stream.messages:,} messages up to {stream.last_sequence:,}; "
-            f"{certificate.projection} up to {through:,}.",
-            highlight=False,
-        )
+        for stream in certificate.streams:
+            through = max(certificate.positions[partition] for partition in stream.partitions)
+            stdout.print(
+                f"Stream {stream.name} of {stream.identity}, {stream.messages:,} messages up to "
+                f"{stream.last_sequence:,}; {certificate.projection} up to {through:,}.",
+                highlight=False,
+            )
         show(certificate.tables, columns=("table", "rows", "digest"), as_json=False)
         orgs = [org.model_dump() | org.month.model_dump() for org in certificate.orgs]
         columns = ("org_id", "accepted", "repeated", "aside", "timeline", "period", "charged", "used")

@@ -79,9 +79,10 @@ WHERE request_id = %(request_id)s
 SELECT event_id, request_id, row_index, worker_id FROM live.timeline WHERE event_id = ANY (%(event_ids)s::text[])
 
 -- name: parked_request
-SELECT sequence, reason, data
+SELECT sequence, subject, reason, data
 FROM live.parked
 WHERE row_index = -1 AND position(convert_to(%(request_id)s, 'UTF8') IN data) > 0
 
 -- name: parked_rows
-SELECT row_index, status, reason FROM live.parked WHERE sequence = %(sequence)s AND status <> 'applied'
+SELECT row_index, status, reason FROM live.parked
+WHERE org_id = %(org_id)s AND sequence = %(sequence)s AND status <> 'applied'

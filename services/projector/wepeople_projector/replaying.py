@@ -7,8 +7,8 @@ from msgspec import Struct
 from nats.aio.client import Client
 
 from wepeople_chassis.reader import StreamReader
-from wepeople_chassis.stream import StoredMessage, sequence_since, stream_states
-from wepeople_contracts.subjects import STREAMS, org_filter
+from wepeople_chassis.stream import StoredMessage, sequence_since, stream_of
+from wepeople_contracts.subjects import org_filter, partition_of
 from wepeople_projections.batch.changes import Changes
 from wepeople_projections.batch.layer import Layer
 from wepeople_projections.batch.tables import MemoryTables
@@ -29,9 +29,9 @@ class Replayed(Struct, frozen=True):
     parked: int
 
 
-async def sequence_at(connection: Client, point: int | datetime) -> int:
-    """The last sequence that counts: the point itself, or the last one stored at that time or before it."""
-    [stream] = await stream_states(connection)
+async def sequence_at(connection: Client, org_id: str, point: int | datetime) -> int:
+    """The last sequence of an org that counts: the point itself, or the last one stored at that time or before it."""
+    stream = await stream_of(connection, partition_of(org_id))
     if isinstance(point, datetime):
         return await sequence_since(connection, stream.name, nanoseconds(point) + 1) - 1
     return min(point, stream.last_sequence)
@@ -45,11 +45,11 @@ async def replay(
     `StreamError` when the stream no longer has its beginning.
     """
     org_id, worker_id = worker
-    subject = org_filter(org_id)
-    last = min(through, await last_of(connection, STREAMS[0], subject))
+    subject, stream = org_filter(org_id), await stream_of(connection, partition_of(org_id))
+    last = min(through, await last_of(connection, stream.name, subject))
     replaying, position = _Replaying(definition, spec, worker_id), 0
     async with aclosing(
-        StreamReader(connection, stream=STREAMS[0], filter_subject=subject, after=0).batches()
+        StreamReader(connection, stream=stream.name, filter_subject=subject, after=0).batches()
     ) as batches:
         while position < last:
             batch = await anext(batches)

@@ -1,9 +1,10 @@
-"""How the running system is: the stream, how far behind it the read models are, the month's usage, the services.
+"""How the running system is: its streams, how far behind it the read models are, the month's usage, the services.
 
 Each part is asked for by itself, so that what is away does not hide the rest.
 """
 
 import asyncio
+from collections.abc import Mapping
 
 from nats.aio.client import Client
 from psycopg import AsyncConnection
@@ -14,9 +15,9 @@ from wepeople_chassis.broker import is_ready
 from wepeople_chassis.operator import Operator
 from wepeople_chassis.postgres_address import standby_at
 from wepeople_chassis.rpc import Refused, Unavailable, call
-from wepeople_chassis.stream import stream_states, takers
+from wepeople_chassis.stream import StreamState, stream_states
 from wepeople_contracts.quota import Usage, UsageQuery
-from wepeople_contracts.subjects import usage_subject
+from wepeople_contracts.subjects import PARTITIONS, usage_subject
 from wepeople_projections.replay.backlog import backlog_of
 from wepeople_projector.reading import Row, connect, postgres_address, rows
 
@@ -24,8 +25,10 @@ SERVICES = ("gateway", "auth", "quota", "projector")
 
 
 class StreamStatus(BaseModel):
-    """What the stream holds, how much it may, and how many of its copies are whole."""
+    """What a stream holds, of which partitions, how much it may, and how many of its copies are whole."""
 
+    name: str
+    partitions: list[int]
     messages: int
     size_bytes: int
     first_sequence: int
@@ -35,8 +38,8 @@ class StreamStatus(BaseModel):
 
 
 class ProjectionStatus(BaseModel):
-    """How far a projection is behind the stream: messages not applied yet, and the age of the oldest of them. Of a read
-    replica, what it has not copied yet is among them.
+    """How far a projection is behind what is stored: messages not applied yet, and the age of the oldest of them. Of a
+    read replica, what it has not copied yet is among them.
     """
 
     projection: str
@@ -65,7 +68,7 @@ class ServiceStatus(BaseModel):
 class Status(BaseModel):
     """Everything; `notes` says in words what could not be asked."""
 
-    stream: StreamStatus
+    streams: list[StreamStatus]
     projections: list[ProjectionStatus]
     usage: list[OrgUsage]
     services: list[ServiceStatus]
@@ -74,14 +77,17 @@ class Status(BaseModel):
 
 async def collect_status(operator: Operator, connection: Client) -> Status:
     """Ask everybody; `StreamError` or what NATS raises when there is no stream to speak of."""
-    [state] = await stream_states(connection)
+    streams = await stream_states(connection)
     services = await asyncio.gather(*(is_ready(connection, service) for service in SERVICES))
     projections: list[ProjectionStatus] = []
     usage: list[OrgUsage] = []
     notes: list[str] = []
+    taken = {partition: stream for stream in streams for partition in stream.partitions}
+    if nobodys := sorted(set(range(PARTITIONS)) - taken.keys()):
+        notes.append(f"No stream takes the partitions {', '.join(map(str, nobodys))}: requests of their orgs wait.")
     try:
         async with await connect(operator.postgres_dsn) as models:
-            projections.append(await _projection(connection, models))
+            projections.append(await _projection(connection, models, taken))
             orgs = await rows(models, "orgs")
     except PostgresError as error:
         notes.append(_away("Postgres", operator.postgres_dsn, error))
@@ -91,18 +97,11 @@ async def collect_status(operator: Operator, connection: Client) -> Status:
         at = standby_at(operator.postgres_dsn, operator.read_replica)
         try:
             async with await connect(at) as copied:
-                projections.append(await _projection(connection, copied, where=f" at {operator.read_replica}"))
+                projections.append(await _projection(connection, copied, taken, where=f" at {operator.read_replica}"))
         except PostgresError as error:
             notes.append(_away("The read replica", at, error))
     return Status(
-        stream=StreamStatus(
-            messages=state.messages,
-            size_bytes=state.size_bytes,
-            first_sequence=state.first_sequence,
-            last_sequence=state.last_sequence,
-            limit_bytes=state.limit_bytes,
-            copies=f"{state.copies} of {state.copies_wanted}",
-        ),
+        streams=[_of_stream(stream) for stream in streams],
         projections=projections,
         usage=usage,
         services=[ServiceStatus(service=s, ready=ready) for s, ready in zip(SERVICES, services, strict=True)],
@@ -110,11 +109,14 @@ async def collect_status(operator: Operator, connection: Client) -> Status:
     )
 
 
-async def _projection(connection: Client, models: AsyncConnection[Row], where: str = "") -> ProjectionStatus:
-    positions = {row["partition"]: row["sequence"] for row in await rows(models, "checkpoints")}
+async def _projection(
+    connection: Client, models: AsyncConnection[Row], streams: Mapping[int, StreamState], where: str = ""
+) -> ProjectionStatus:
+    checkpoints = await rows(models, "checkpoints")
+    positions = {row["partition"]: row["sequence"] for row in checkpoints if row["partition"] in streams}
     [parked] = await rows(models, "parked")
     [about] = await rows(models, "about")
-    lag_messages, lag_seconds = await backlog_of(connection, positions, await takers(connection))
+    lag_messages, lag_seconds = await backlog_of(connection, positions, streams)
     return ProjectionStatus(
         projection=f"{about['projection']}{where}",
         lag_messages=lag_messages,
@@ -125,6 +127,19 @@ async def _projection(connection: Client, models: AsyncConnection[Row], where: s
 
 def _away(who: str, dsn: str, error: PostgresError) -> str:
     return f"{who} does not answer at {postgres_address(dsn)}: {str(error).strip().splitlines()[0]}"
+
+
+def _of_stream(state: StreamState) -> StreamStatus:
+    return StreamStatus(
+        name=state.name,
+        partitions=sorted(state.partitions),
+        messages=state.messages,
+        size_bytes=state.size_bytes,
+        first_sequence=state.first_sequence,
+        last_sequence=state.last_sequence,
+        limit_bytes=state.limit_bytes,
+        copies=f"{state.copies} of {state.copies_wanted}",
+    )
 
 
 async def _usage(connection: Client, org: Row) -> OrgUsage:

@@ -1,5 +1,6 @@
 """`wepeople request`: one request on its way, from its receipt to its rows, and plainly what is missing of it."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,9 +9,9 @@ from nats.js.errors import NotFoundError
 from pydantic import BaseModel
 
 from wepeople_chassis.operator import Operator, fail, operator_connection, run, show, stderr, stdout
-from wepeople_chassis.stream import StreamError
+from wepeople_chassis.stream import StreamError, stream_of
 from wepeople_contracts.envelope import Envelope, decode
-from wepeople_contracts.subjects import STREAMS
+from wepeople_contracts.subjects import parse_ingest_subject, partition_of
 from wepeople_projector.reading import Row, read_models, rows
 from wepeople_projector.waiting import SearchTooLong, find_waiting
 
@@ -92,11 +93,11 @@ async def find_request(operator: Operator, connection: Client, request_id: str) 
         if found:
             [request] = found
             trace = Trace(**request)
-            envelope = await _read(connection, trace)
+            envelope = await _read(connection, trace, partition_of(request["org_id"]))
             if envelope is not None:
                 event_ids = [row.event_id for row in envelope.accepted]
                 events = {row["event_id"]: row for row in await rows(models, "events", event_ids=event_ids)}
-                parked = await rows(models, "parked_rows", sequence=trace.sequence)
+                parked = await rows(models, "parked_rows", org_id=request["org_id"], sequence=trace.sequence)
                 trace.results = results_of(
                     envelope, events, {row["row_index"]: f"{row['status']}: {row['reason']}" for row in parked}
                 )
@@ -104,10 +105,10 @@ async def find_request(operator: Operator, connection: Client, request_id: str) 
         parked = await rows(models, "parked_request", request_id=request_id)
     if parked:
         trace = Trace(request_id=request_id, sequence=parked[0]["sequence"])
-        await _read(connection, trace)
+        await _read(connection, trace, parse_ingest_subject(parked[0]["subject"]).partition)
         trace.notes.append(f"It could not be projected, and is kept in live.parked: {parked[0]['reason']}")
         return trace
-    return await _find_waiting(connection, request_id, min((row["sequence"] for row in checkpoints), default=0))
+    return await _find_waiting(connection, request_id, {row["partition"]: row["sequence"] for row in checkpoints})
 
 
 def results_of(envelope: Envelope, events: dict[str, Row], aside: dict[int, str]) -> list[RowTrace]:
@@ -130,10 +131,11 @@ def _reason(row: Any) -> dict[str, Any]:
     return {"code": row.code, "field": row.field, "message": row.message, "retryable": row.retryable}
 
 
-async def _read(connection: Client, trace: Trace) -> Envelope | None:
+async def _read(connection: Client, trace: Trace, partition: int) -> Envelope | None:
     """The envelope at the trace's sequence, whose receipt and storing it notes; None when the stream has it no more."""
     try:
-        stored = await connection.jetstream().get_msg(STREAMS[0], trace.sequence)
+        stream = await stream_of(connection, partition)
+        stored = await connection.jetstream().get_msg(stream.name, trace.sequence)
     except NotFoundError:
         trace.notes.append(
             f"The stream no longer holds sequence {trace.sequence}: what became of each row is gone with it. "
@@ -157,13 +159,13 @@ def _fill(trace: Trace, data: bytes) -> Envelope | None:
     return envelope
 
 
-async def _find_waiting(connection: Client, request_id: str, after: int) -> Trace:
+async def _find_waiting(connection: Client, request_id: str, positions: Mapping[int, int]) -> Trace:
     try:
-        stored = await find_waiting(connection, request_id, after)
-    except SearchTooLong as search:
+        stored = await find_waiting(connection, request_id, positions)
+    except SearchTooLong:
         fail(
-            f"{request_id} is not projected, nor among the messages up to {search.position}; to search those after it "
-            "would take too long. `wepeople status` says how far the projector is.",
+            f"{request_id} is not projected yet, if it was stored: so much waits to be projected that to search all of "
+            "it would take too long. `wepeople status` says how far the projector is.",
             1,
         )
     if stored is None:

@@ -55,11 +55,19 @@ class Measurement:
             self._failed = False
         except Exception as error:
             for gauge in self._gauges:
-                gauge.set(UNKNOWN)
+                _unknown(gauge)
             if not self._failed:
                 log.warning("not_measured", gauges=[gauge._name for gauge in self._gauges], error=repr(error))
             self._failed = True
         self._taken_at = time.monotonic()
+
+
+def _unknown(gauge: Gauge) -> None:
+    """Of one that has labels, the series are gone until they are known again."""
+    if gauge._labelnames:
+        gauge.clear()
+    else:
+        gauge.set(UNKNOWN)
 
 
 class Ops:

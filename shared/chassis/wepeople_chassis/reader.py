@@ -15,12 +15,14 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from wepeople_chassis.broker import BROKER_DOWN
+from wepeople_chassis.history import known_history
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.stream import (
     Batch,
     StoredMessage,
     StreamError,
     StreamMoved,
+    StreamState,
     check_position,
     create_consumer,
     delete_consumer,
@@ -47,8 +49,9 @@ _CONSUMER_NOT_FOUND = 10014
 class StreamReader:
     """Delivers every message of a stream that matches a filter, after a given sequence, in order and exactly once.
 
-    Survives restarts of the server; `StreamError` when the stream has lost the messages that come next, or is not the
-    stream of `identity` (`StreamState.identity`); `StreamMoved` soon after it has ceased to take one of the filter's
+    Survives restarts of the server. What was trimmed from the stream comes from the archive (`history.py`);
+    `StreamError` when there is none that has it, or when the stream has lost messages or is not the stream of
+    `identity` (`StreamState.identity`); `StreamMoved` soon after it has ceased to take one of the filter's
     partitions. Until then a reader of several is given what those have that stayed: of a partition that left, only its
     own messages say how far it was read, and not `Batch.through`.
 
@@ -86,7 +89,7 @@ class StreamReader:
         """Yield batches for ever; an empty one at least once a second or two when there is nothing new."""
         while True:
             try:
-                async with aclosing(self._one_consumer()) as batches:
+                async with aclosing(self._from_here()) as batches:
                     async for batch in batches:
                         yield batch
             except BROKER_DOWN as error:
@@ -95,10 +98,23 @@ class StreamReader:
                 log.warning("stream_reader_waits", filter=self._filter, after=self._position, error=repr(error))
             await asyncio.sleep(_RETRY_SECONDS)
 
-    async def _one_consumer(self) -> AsyncGenerator[Batch]:
+    async def _from_here(self) -> AsyncGenerator[Batch]:
+        """Read on where the next message is: in the archive what was trimmed, which may take so long that more of the
+        stream is trimmed meanwhile; else in the stream.
+        """
+        state = await self._look()
+        check_position(state, after=self._position, identity=self._identity)
+        self._identity = state.identity
+        is_trimmed = state.first_sequence > self._position + 1
+        source = self._trimmed(state) if is_trimmed else self._one_consumer(state.last_sequence)
+        async with aclosing(source) as batches:
+            async for batch in batches:
+                self._position = batch.through
+                yield batch
+
+    async def _one_consumer(self, known_end: int) -> AsyncGenerator[Batch]:
         """Read through one server-side consumer until something about it is not as expected."""
         clock = asyncio.get_running_loop().time
-        known_end = await self._look(check=True)
         looked_at = clock()
         start = {
             "deliver_policy": "by_start_sequence",
@@ -142,21 +158,34 @@ class StreamReader:
                         self._position = max(self._position, known_end)
                     yield Batch([], self._position, left_behind)
                 if received == 0 or (len(self._partitions) > 1 and clock() > looked_at + LOOK_SECONDS):
-                    known_end = await self._look()
+                    known_end = (await self._look()).last_sequence
                     looked_at = clock()
         finally:
             await quietly(subscription.unsubscribe())
             await delete_consumer(self._connection, self._stream, consumer)
 
-    async def _look(self, *, check: bool = False) -> int:
-        """Where the stream ends; `StreamMoved` when it is the wrong one by now: its end is another numbering's then."""
+    def _trimmed(self, state: StreamState) -> AsyncGenerator[Batch]:
+        """What comes next and left the stream."""
+        history = known_history()
+        if history is None:
+            raise StreamError(
+                f"the stream {state.name} begins at {state.first_sequence}, but {self._position + 1} comes next: the "
+                "messages between were trimmed. Set WEPEOPLE_ARCHIVE_URL to where they are archived"
+            )
+        return history.batches(
+            identity=state.identity,
+            partitions=self._partitions,
+            filter_subject=self._filter,
+            after=self._position,
+            before=state.first_sequence,
+        )
+
+    async def _look(self) -> StreamState:
+        """How the stream stands; `StreamMoved` when it is the wrong one by now: its end is another numbering's then."""
         state = await state_of(self._connection, self._stream)
         if left := self._partitions - state.partitions:
             raise StreamMoved(self._stream, left)
-        if check:
-            check_position(state, after=self._position, identity=self._identity)
-            self._identity = state.identity
-        return state.last_sequence
+        return state
 
     async def _pending(self, consumer: str, delivered: int) -> int | None:
         """How many messages the consumer still holds back; None when it is gone, or sent some that never arrived.

@@ -1,4 +1,4 @@
-"""One reading of the stream for many partitions, from where most of them stand to the stream's end.
+"""One reading of a stream for many of its partitions, from where most of them stand to the stream's end.
 
 Nobody has to take part: who stands before the others, or takes nothing for long, is left to read alone.
 """
@@ -12,17 +12,18 @@ from nats.aio.client import Client
 
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.reader import StreamReader
-from wepeople_chassis.stream import Batch, StoredMessage
+from wepeople_chassis.stream import Batch, StoredMessage, StreamMoved, StreamState, state_of
 from wepeople_chassis.tasks import end
-from wepeople_contracts.subjects import PARTITIONS, STREAM_SUBJECTS, partition_filter, partition_token
+from wepeople_contracts.subjects import STREAM_SUBJECTS, partition_filter, partition_token
 from wepeople_projections.folding.position import Position
 from wepeople_projections.replay.backlog import Stretch, count_messages
 from wepeople_projections.running.pace import Pace
 
 log = get_logger(__name__)
 
-FEWEST = PARTITIONS // 2
-"""With fewer partitions most of what is read would be others'."""
+FEWEST = 2
+PART_OF_ALL = 2
+"""One in so many of the stream's partitions takes part at least: else most of what is read would be others'."""
 BEHIND = 4
 """One in so many may stand behind the place where the reading begins."""
 WAITING_BYTES = 8 * 1024 * 1024
@@ -128,13 +129,16 @@ class ReadingTogether:
     async def _run(self) -> None:
         await self._gathered()
         self.is_open = False
-        if len(self._members) < FEWEST:
+        state = await state_of(self._connection, self._stream)
+        if len(self._members) < max(FEWEST, len(state.partitions) // PART_OF_ALL):
             return
-        identity, after = self._begin()
+        identity, after = self._begin(state)
+        partitions = frozenset(member.partition for member in self._members.values())
         reader = StreamReader(
             self._connection,
             stream=self._stream,
             filter_subject=STREAM_SUBJECTS,
+            partitions=partitions,
             after=after,
             identity=identity,
             pull_bytes=PULL_BYTES,
@@ -142,17 +146,23 @@ class ReadingTogether:
         await self._count()
         async with aclosing(reader.batches()) as batches:
             async for batch in batches:
+                if batch.through > state.last_sequence:
+                    # What came after a partition has left is numbered by others: whoever is left is told nothing of it.
+                    state = await state_of(self._connection, self._stream)
+                    if left := partitions - state.partitions:
+                        raise StreamMoved(self._stream, left)
                 self._hand_out(batch)
                 if batch.pending == 0:
                     return
                 await self._make_room()
 
-    def _begin(self) -> tuple[str, int]:
+    def _begin(self, state: StreamState) -> tuple[str, int]:
         """The stream's identity and the sequence after which to begin; whoever does not fit goes alone."""
         members = sorted(self._members.values(), key=lambda member: member.through)
         first = members[len(members) // BEHIND]
         for member in members:
-            if member.through < first.through or member.identity != first.identity:
+            fits = member.partition in state.partitions and member.identity == first.identity
+            if member.through < first.through or not fits:
                 self._send_away(member)
         return first.identity, first.through
 

@@ -15,6 +15,7 @@ import yaml
 import wepeople_auth.metrics
 import wepeople_chassis.metrics
 import wepeople_gateway.metrics
+import wepeople_projections.replay.watched
 import wepeople_projector.metrics
 import wepeople_quota.metrics
 from wepeople_chassis.metrics import Described, metrics_of
@@ -28,6 +29,7 @@ SERVICES = {
     "auth": wepeople_auth.metrics,
     "quota": wepeople_quota.metrics,
     "projector": wepeople_projector.metrics,
+    "`wepeople projection run`": wepeople_projections.replay.watched,
 }
 TARGET_LABELS = {"job", "instance", "le"}
 """Prometheus' own; each metric has them."""

@@ -47,7 +47,10 @@ async def test_every_service_finds_its_own_secrets_and_only_those(tmp_path: Path
         "auth": with_database,
         "quota": with_database,
         "projector": with_database,
+        "archiver": {"wepeople_nats_seed"},
         "analyst": {"wepeople_nats_seed"},
+        "backup": {"wepeople_nats_seed"},
+        "trimmer": {"wepeople_nats_seed"},
         "provision": {"wepeople_nats_seed", "wepeople_admin_dsn", "role_passwords.json"},
         "operator": {"wepeople_nats_seed", "operator.json"},
     }
@@ -85,7 +88,7 @@ FOLLOWS = {
     "provision/role_passwords.json": ADDRESSES | {"operator/operator.json"},
     "postgres/superuser_password": {"provision/wepeople_admin_dsn"},
     **{f"{user}/wepeople_nats_seed": {"nats/users.conf"} for user in USERS},
-    "operator/wepeople_nats_seed": {"nats/users.conf", "operator/operator.json"},
+    **{f"{user}/wepeople_nats_seed": {"nats/users.conf", "operator/operator.json"} for user in ("operator", "trimmer")},
 }
 
 

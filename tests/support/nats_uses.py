@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from wepeople_contracts import subjects
 
-SERVICES = {"gateway", "auth", "quota", "projector"}
-READERS = {"quota", "projector", "analyst", "operator"}
+SERVICES = {"gateway", "auth", "quota", "projector", "archiver"}
+READERS = {"quota", "projector", "archiver", "trimmer", "analyst", "operator"}
 ORG, APP = "org_1", "app_1"
 
 
@@ -50,6 +50,7 @@ ASKERS = {
     "auth": {"gateway", "operator"},
     "quota": {"gateway", "operator", "quota"},
     "projector": {"gateway", "operator"},
+    "archiver": {"operator"},
 }
 """Into whose inboxes a service answers."""
 
@@ -58,14 +59,15 @@ TAKING_APART = {"partitions_in", "partition_of", "partition_token", "parse_inges
 
 PROVISION = {"provision"}
 CALLS_OF_A_STREAM = {
-    "STREAM.INFO.*": SERVICES | READERS | PROVISION,
+    "STREAM.INFO.*": SERVICES | READERS | PROVISION | {"backup"},
     "STREAM.CREATE.*": PROVISION,
     "STREAM.UPDATE.*": PROVISION,
-    "STREAM.MSG.GET.*": {"gateway", "projector", "analyst", "operator", "provision"},
-    "STREAM.SNAPSHOT.*": PROVISION,
+    "STREAM.MSG.GET.*": {"gateway", "projector", "archiver", "trimmer", "analyst", "operator", "provision"},
+    "STREAM.SNAPSHOT.*": PROVISION | {"backup"},
     "STREAM.RESTORE.*": PROVISION,
     "STREAM.DELETE.*": PROVISION,
-    "STREAM.PURGE.*": PROVISION,
+    "STREAM.PURGE.*": PROVISION | {"trimmer"},
+    "CONSUMER.LIST.*": {"trimmer"},
     "CONSUMER.CREATE.*.read-1.ingest.3.*.*.*": READERS | PROVISION,
     "CONSUMER.CREATE.*.count-1": PROVISION,
     "CONSUMER.INFO.*.read-1": READERS | PROVISION,
@@ -85,11 +87,11 @@ CALLS = {
     "INFO": PROVISION,
 }
 
-SNAPSHOTS = tuple(f"$JS.SNAPSHOT.{way}.{stream}.x" for way in ("ACK", "RESTORE") for stream in subjects.STREAMS)
-"""How a copy is taken and put back, by the provisioner alone."""
+SNAPSHOTS = {"ACK": PROVISION | {"backup"}, "RESTORE": PROVISION}
+"""Who takes a copy, and who puts it back."""
 
 SUBJECTS = [use for uses in USES.values() for use in uses] + [
-    Use(subject, {"provision"}, set()) for subject in SNAPSHOTS
+    Use(f"$JS.SNAPSHOT.{way}.{stream}.x", says, set()) for way, says in SNAPSHOTS.items() for stream in subjects.STREAMS
 ]
 """All of them."""
 
@@ -102,7 +104,7 @@ FORBIDDEN_CALLS = (
     "STREAM.CREATE.OTHER",
     "STREAM.LIST",
     "CONSUMER.NAMES.INGEST",
-    "CONSUMER.LIST.INGEST",
+    "CONSUMER.LIST.KV_quota-lease",
     "CONSUMER.CREATE.INGEST",
     "CONSUMER.CREATE.KV_quota-lease.read-1.>",
     "CONSUMER.DURABLE.CREATE.INGEST.read-1",

@@ -27,7 +27,10 @@ def up(
     ] = False,
     no_demo: Annotated[bool, typer.Option("--no-demo", help="Create no demo org, app and key.")] = False,
 ) -> None:
-    """Run everything on this machine: NATS, Postgres and the four services. Ctrl-C stops it; the data stays."""
+    """Run everything on this machine: NATS, Postgres and the services. Ctrl-C stops it; the data stays.
+
+    The archiver runs too where WEPEOPLE_ARCHIVE_URL says where the archive is.
+    """
     if ephemeral and state_dir is not None:
         fail("Give --state-dir or --ephemeral, not both.")
     configure_logging("up", "ERROR")

@@ -15,6 +15,8 @@ from wepeople_embedded.ports import HOST
 from wepeople_provision.dsn import login_dsn
 
 START_ORDER = ("auth", "quota", "projector", "gateway")
+ARCHIVER = "archiver"
+ARCHIVE_URL = "WEPEOPLE_ARCHIVE_URL"
 READY_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 
@@ -64,13 +66,15 @@ def make_services(
     gateway_port: int,
     logs: Path,
 ) -> dict[str, ServiceProcess]:
-    """The services of one system by name, in the order to start them."""
+    """The services of one system by name, in the order to start them; the archiver only where the environment says
+    where the archive is.
+    """
     services = {}
-    for name in START_ORDER:
+    for name in (*START_ORDER, ARCHIVER) if os.environ.get(ARCHIVE_URL) else START_ORDER:
         settings = {"WEPEOPLE_NATS_URL": nats_url, "WEPEOPLE_NATS_SEED": seeds[name]}
         if name == "gateway":
             settings |= {"WEPEOPLE_HTTP_HOST": HOST, "WEPEOPLE_HTTP_PORT": str(gateway_port)}
-        else:
+        elif name != ARCHIVER:
             role = f"wepeople_{name}"
             settings["WEPEOPLE_POSTGRES_DSN"] = login_dsn(admin_dsn, role, passwords[role])
         services[name] = ServiceProcess(name, settings, logs / f"{name}.log")

@@ -1,7 +1,8 @@
-"""A whole system of processes: two servers, the stream and schemas, four services."""
+"""A whole system of processes: two servers, the stream and schemas, the services."""
 
 import asyncio
 import json
+import os
 import signal
 import time
 from collections.abc import Coroutine, Mapping
@@ -12,7 +13,7 @@ from wepeople_embedded.child import Child
 from wepeople_embedded.nats_server import NatsServer
 from wepeople_embedded.ports import HOST
 from wepeople_embedded.postgres_server import PostgresServer
-from wepeople_embedded.services import START_ORDER, ServiceProcess, make_services
+from wepeople_embedded.services import ARCHIVE_URL, ServiceProcess, make_services
 from wepeople_embedded.state import SUPERUSER, StateDir
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.nats_users import authorization
@@ -81,7 +82,7 @@ class System:
     @property
     def children(self) -> list[Child]:
         """Every process, in the order to stop them."""
-        services = [self.services[name].child for name in reversed(START_ORDER)]
+        services = [service.child for service in reversed(self.services.values())]
         return [*services, self.nats.child, self.postgres.child]
 
     async def start(self) -> None:
@@ -97,6 +98,8 @@ class System:
                 "postgres_dsn": self.operator_dsn,
                 "analyst_dsn": self._dsn(ANALYST_ROLE),
                 "projector_dsn": self.projector_dsn,
+                "trimmer_seed": self._seeds["trimmer"],
+                **({"archive_url": url} if (url := os.environ.get(ARCHIVE_URL)) else {}),
             },
         )
         self._write_provisioner(passwords)

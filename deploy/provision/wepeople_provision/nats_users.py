@@ -1,7 +1,7 @@
 """Who may say and hear what on NATS: a user for each service and for each kind of person, and exactly its subjects.
 
-Nobody may create, change or delete a stream but the provisioner, and nobody lists consumers: a reader's consumer has a
-random name, and who does not know it can neither read from it nor delete it.
+Nobody may create, change or delete a stream but the provisioner, and nobody lists consumers but who may purge the
+stream anyway: a reader's consumer has a random name, and who does not know it can neither read from it nor delete it.
 """
 
 import json
@@ -26,7 +26,7 @@ from wepeople_contracts.subjects import (
     split_subject,
 )
 
-SERVICES = ("gateway", "auth", "quota", "projector")
+SERVICES = ("gateway", "auth", "quota", "projector", "archiver")
 
 GUESTS_INBOXES = "_INBOX.>"
 """Of whoever has no credential."""
@@ -90,6 +90,16 @@ _USAGE = f"{QUOTA_ALL.removesuffix('*')}usage"
 
 _PROJECTING = (*_READING, *_ONE_MESSAGE)
 
+_TRIMMING = (*_each("STREAM.PURGE"), *_each("CONSUMER.LIST"))
+"""What `wepeople archive trim` calls beside reading: nothing goes that somebody reads just now."""
+
+_COPYING = (
+    *_each("STREAM.INFO"),
+    *_each("STREAM.SNAPSHOT"),
+    *(f"$JS.SNAPSHOT.ACK.{stream}.*" for stream in STREAMS),
+)
+"""What `wepeople stream backup` calls."""
+
 USERS: Mapping[str, Permissions] = {
     "gateway": Permissions(
         publishes=(
@@ -117,6 +127,14 @@ USERS: Mapping[str, Permissions] = {
         subscribes=(REQUEST_STATUS, ready_subject("projector")),
         answers=("gateway", "operator"),
     ),
+    "archiver": Permissions(
+        # Where the next message of a partition is, it asks without a consumer.
+        publishes=_PROJECTING,
+        subscribes=(ready_subject("archiver"),),
+        answers=("operator",),
+    ),
+    "trimmer": Permissions(publishes=(*_PROJECTING, *_TRIMMING)),
+    "backup": Permissions(publishes=_COPYING),
     "analyst": Permissions(publishes=_PROJECTING, subscribes=(PROJECTED_ALL,)),
     "operator": Permissions(
         publishes=(*_PROJECTING, *_LEASES, auth_command("*"), _USAGE, *map(ready_subject, SERVICES)),

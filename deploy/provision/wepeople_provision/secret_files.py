@@ -153,6 +153,7 @@ def _database(files: SecretFiles, seeds: Mapping[str, str], *, replica: bool) ->
         "postgres_dsn": _dsn(OPERATOR_ROLE, passwords[OPERATOR_ROLE], at),
         "analyst_dsn": _dsn(ANALYST_ROLE, passwords[ANALYST_ROLE], at),
         "projector_dsn": _dsn(PROJECTOR_ROLE, passwords[PROJECTOR_ROLE], at),
+        "trimmer_seed": seeds["trimmer"],
     }
     files.derive("operator/operator.json", json.dumps(operator, indent=2))
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from tests.support.client import Answer, client
 from tests.support.operators import EVENT_TYPE, Caller, Operators
 from tests.support.read_models import eventually
-from wepeople_contracts.subjects import STREAMS, ingest_subject
+from wepeople_chassis.stream import stream_of
+from wepeople_contracts.subjects import ingest_subject, partition_of
 
 
 def events_body(*markers: str) -> bytes:
@@ -16,10 +17,11 @@ def events_body(*markers: str) -> bytes:
 
 
 async def stored_messages(operator: Operators, caller: Caller) -> int:
-    """How many events requests of the app the stream holds."""
+    """How many events requests of the app the stream holds that takes its partition."""
     subject = ingest_subject(caller.org_id, caller.app_id, "events")
     body = json.dumps({"subjects_filter": subject}).encode()
-    reply = await operator.connection.request(f"$JS.API.STREAM.INFO.{STREAMS[0]}", body, timeout=5)
+    stream = await stream_of(operator.connection, partition_of(caller.org_id))
+    reply = await operator.connection.request(f"$JS.API.STREAM.INFO.{stream.name}", body, timeout=5)
     count: int = (json.loads(reply.data)["state"].get("subjects") or {}).get(subject, 0)
     return count
 

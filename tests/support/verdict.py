@@ -16,10 +16,10 @@ from tests.support.operators import EVENT_TYPE, Operators
 from tests.support.read_models import eventually, query, rows_of_request
 from tests.support.strikes import Striker
 from wepeople_chassis.reader import StreamReader
-from wepeople_chassis.stream import state_of
+from wepeople_chassis.stream import stream_of
 from wepeople_contracts.envelope import Envelope, decode
 from wepeople_contracts.rows import EventRow
-from wepeople_contracts.subjects import STREAMS, parse_ingest_subject, partition_filter, partition_of
+from wepeople_contracts.subjects import parse_ingest_subject, partition_filter, partition_of
 
 CATCH_UP_SECONDS = 60.0
 _SHOWN = 12
@@ -50,9 +50,11 @@ async def read_timeline(operator_dsn: str, org_id: str) -> list[TimelineRow]:
 
 async def read_stream(connection: NatsClient, org_id: str) -> list[tuple[int, Envelope]]:
     """The org's envelopes with their sequences, from the first to the last."""
-    end = (await state_of(connection, STREAMS[0])).last_sequence
+    partition = partition_of(org_id)
+    stream = await stream_of(connection, partition)
+    end = stream.last_sequence
     found: list[tuple[int, Envelope]] = []
-    reader = StreamReader(connection, stream=STREAMS[0], filter_subject=partition_filter(partition_of(org_id)), after=0)
+    reader = StreamReader(connection, stream=stream.name, filter_subject=partition_filter(partition), after=0)
     async with aclosing(reader.batches()) as batches:
         async for batch in batches:
             for message in batch.messages:

@@ -18,6 +18,7 @@ from wepeople_provision.settings import ProvisionSettings, read_passwords
 from wepeople_provision.stream_adopt import adopt as adopt_streams
 from wepeople_provision.stream_copy import backup as backup_streams
 from wepeople_provision.stream_copy import restore as restore_streams
+from wepeople_provision.stream_kept import backup_and_keep
 from wepeople_provision.stream_split import carry_out, splits_due
 from wepeople_provision.stream_tidy import leftovers
 from wepeople_provision.stream_tidy import tidy as tidy_up
@@ -28,14 +29,28 @@ DirectoryArgument = Annotated[Path, typer.Argument(metavar="DIRECTORY")]
 
 
 @stream.command()
-def backup(directory: DirectoryArgument) -> None:
+def backup(
+    directory: DirectoryArgument,
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            "--keep",
+            help="For a schedule: copy into a directory in DIRECTORY named by the time, and keep so many, the newest.",
+            min=1,
+        ),
+    ] = None,
+) -> None:
     """Copy each stream into an empty directory, beside running services: DIRECTORY/<stream>/, which NATS' own command
     line reads too.
     """
 
     async def work() -> str:
         async with nats_at(load_settings(ServiceSettings).nats, None) as connection:
-            return _lines(f"copied to {directory}:", await backup_streams(connection, directory))
+            if keep is None:
+                return _lines(f"copied to {directory}:", await backup_streams(connection, directory))
+            kept = await backup_and_keep(connection, directory, keep)
+        removed = [f"removed {name}" for name in kept.removed]
+        return _lines(f"copied to {kept.directory}:", [*kept.extents, *removed])
 
     _run(work())
 

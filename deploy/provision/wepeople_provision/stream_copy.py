@@ -1,5 +1,6 @@
 """Copies of the streams, a directory for each, in the form of NATS' own command line: a JSON file and a tar file."""
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from nats.errors import TimeoutError as NatsTimeoutError
 
 from wepeople_chassis.stream import IDENTITY
 from wepeople_contracts.subjects import STREAMS
+from wepeople_provision.copy_digest import check, seal
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_api import ask, own_metadata, streams_there
 from wepeople_provision.stream_cut import change
@@ -36,7 +38,7 @@ class Extent:
 
 
 async def backup(connection: Client, directory: Path) -> list[Extent]:
-    """Copy each stream as it stands, without its readers; what was copied. Requests go on meanwhile.
+    """Copy each stream as it stands, without its readers, and read it back; what was copied. Requests go on meanwhile.
 
     `ProvisionError` when there is something in the directory already, while a stream is being split, or when the server
     breaks off.
@@ -56,7 +58,7 @@ async def _copy(connection: Client, name: str, directory: Path) -> Extent:
     chunks = await connection.subscribe(inbox)
     request = {"deliver_subject": inbox, "no_consumers": True, "chunk_size": CHUNK_BYTES, "jsck": True}
     described = await ask(connection, "STREAM.SNAPSHOT", name, request)
-    unfinished_file = directory / f"{_CONTENT}.unfinished"
+    unfinished_file, sent = directory / f"{_CONTENT}.unfinished", hashlib.sha256()
     with unfinished_file.open("wb") as file:
         while True:
             try:
@@ -67,11 +69,12 @@ async def _copy(connection: Client, name: str, directory: Path) -> Extent:
                 _require_whole(chunk.headers, directory)
                 break
             file.write(chunk.data)
+            sent.update(chunk.data)
             if chunk.reply:
                 await chunk.respond(b"")
     await chunks.unsubscribe()
     (directory / _DESCRIPTION).write_text(json.dumps({"config": described["config"], "state": described["state"]}))
-    unfinished_file.rename(directory / _CONTENT)
+    seal(unfinished_file.rename(directory / _CONTENT), sent.hexdigest())
     return _extent(name, described["state"])
 
 
@@ -121,7 +124,7 @@ def _copies_in(directory: Path) -> dict[str, Copy]:
     try:
         for file in (*directory.glob(_DESCRIPTION), *sorted(directory.glob(f"*/{_DESCRIPTION}"))):
             copy = Copy(json.loads(file.read_text()), file.with_name(_CONTENT))
-            copy.content.open("rb").close()
+            check(copy.content)
             if (name := copy.extent.name) not in STREAMS or name in copies:
                 raise ProvisionError(f"{file} is a copy of {name}, which is none of our streams, or is there twice.")
             copies[name] = copy

@@ -189,7 +189,9 @@ async def test_a_copy_is_in_the_form_of_nats_own_command_line(fresh: Fresh, tmp_
     await publish(connection, 1, 3)
     await backup(connection, tmp_path / "copy")
     assert [file.name for file in (tmp_path / "copy").iterdir()] == ["INGEST"]
-    assert sorted(file.name for file in (tmp_path / "copy/INGEST").iterdir()) == ["backup.json", "stream.tar.s2"]
+    assert sorted(file.name for file in (tmp_path / "copy/INGEST").iterdir()) == [
+        *("backup.json", "stream.tar.s2", "stream.tar.s2.sha256")
+    ]
     described = json.loads((tmp_path / "copy/INGEST/backup.json").read_text())
     assert (described["config"]["name"], described["state"]["messages"]) == ("INGEST", 3)
     await connection.close()

@@ -100,13 +100,6 @@ _COPYING = (
 )
 """What `wepeople stream backup` calls."""
 
-_COPYING = (
-    *_each("STREAM.INFO"),
-    *_each("STREAM.SNAPSHOT"),
-    *(f"$JS.SNAPSHOT.ACK.{stream}.*" for stream in STREAMS),
-)
-"""What `wepeople stream backup` calls."""
-
 USERS: Mapping[str, Permissions] = {
     "gateway": Permissions(
         publishes=(
@@ -141,7 +134,6 @@ USERS: Mapping[str, Permissions] = {
         answers=("operator",),
     ),
     "trimmer": Permissions(publishes=(*_PROJECTING, *_TRIMMING)),
-    "backup": Permissions(publishes=_COPYING),
     "backup": Permissions(publishes=_COPYING),
     "analyst": Permissions(publishes=_PROJECTING, subscribes=(PROJECTED_ALL,)),
     "operator": Permissions(

@@ -9,7 +9,7 @@ from wepeople_contracts.envelope import Envelope
 from wepeople_projections import Event, Instant, Operation, Projection, Row, Sum, add, insert, on_event, table
 from wepeople_projections.definition.projection import Definition
 from wepeople_projections.postgres.months import Piece
-from wepeople_projections.running.retention import Retention
+from wepeople_projections.running.retention import Retention, Watcher
 
 ORG = "org_a"
 DAY_IN_JUNE = date(2026, 6, 15)
@@ -52,7 +52,7 @@ class Monthly(Projection):
         ]
 
 
-class Watched:
+class Watched(Watcher):
     """What a retention was told to say."""
 
     def __init__(self) -> None:

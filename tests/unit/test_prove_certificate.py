@@ -7,7 +7,7 @@ from wepeople_projector.counting import Month
 def org(name: str, *, timeline: int = 6, used: int = 8) -> OrgProof:
     """Ten rows came, of which six are events that the timeline must have; eight were charged."""
     month = Month(period="2026-04", charged=8, used=used)
-    return OrgProof(org_id=name, accepted=10, repeated=3, aside=1, timeline=timeline, month=month)
+    return OrgProof(org_id=name, accepted=10, repeated=3, aside=1, dropped=0, timeline=timeline, month=month)
 
 
 def test_what_adds_up_has_no_difference() -> None:

@@ -17,9 +17,11 @@ from wepeople_projections.commands.load import built_in_sources, load_source
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.running.engine import Engine
 from wepeople_projections.running.options import RunOptions
+from wepeople_projections.running.retention import Retention
 from wepeople_projector.announcing import Announcer
 from wepeople_projector.answering import RequestDesk
 from wepeople_projector.founding import found
+from wepeople_projector.keeping import Months
 from wepeople_projector.measuring import Counting, Measuring
 from wepeople_projector.settings import ProjectorSettings
 
@@ -66,7 +68,8 @@ async def project(settings: ProjectorSettings, ops: Ops) -> None:
         observer = Counting(Announcer(stream, lambda: engine.serving))
         engine = Engine(live.definition, live.definition.schema, stream, pool, RunOptions(gives_way=False), observer)
         answering = _answer(settings, engine, live.definition.schema, ops)
-        await run_together(asyncio.create_task(engine.run()), asyncio.create_task(answering))
+        retention = Retention(pool, live.definition, settings.keep_events_days, Months())
+        await run_together(*map(asyncio.create_task, (engine.run(), answering, retention.run())))
 
 
 async def _answer(settings: ProjectorSettings, engine: Engine, schema: str, ops: Ops) -> None:

@@ -1,7 +1,7 @@
 """What a proof of the running system says: of the stream, the tables, each org's events and its month."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 
 from pydantic import BaseModel
 
@@ -28,32 +28,35 @@ class TableProof(BaseModel):
 
 class OrgProof(BaseModel):
     """An org's events by count. Of those `accepted` in the stream, `repeated` are kept out by an earlier one of the
-    same name and `aside` were parked or skipped; the rest is in the `timeline`.
+    same name, `aside` were parked or skipped, and `dropped` are older than the timeline is kept; the rest is in it.
     """
 
     org_id: str
     accepted: int
     repeated: int
     aside: int
+    dropped: int
     timeline: int
     month: Month
 
     @property
     def events(self) -> int:
         """How many events there must be."""
-        return self.accepted - self.repeated - self.aside
+        return self.accepted - self.repeated - self.aside - self.dropped
 
 
 class Certificate(BaseModel):
     """Everything; `difference` is the first thing that is not as the stream says, None when there is none.
 
-    `positions` are those of the partitions at the moment that was proved.
+    `positions` are those of the partitions at the moment that was proved; of tables that are named in `kept_from`,
+    nothing before that day was there, nor made to be compared.
     """
 
     issued_at: datetime
     streams: list[StreamProof]
     projection: str
     positions: dict[int, int]
+    kept_from: dict[str, date] = {}
     tables: list[TableProof] = []
     orgs: list[OrgProof] = []
     difference: str | None = None

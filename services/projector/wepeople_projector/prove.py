@@ -68,6 +68,7 @@ def _of_tables(target: Target, proof: Proof, streams: Sequence[StreamState]) -> 
         ],
         projection=target.schema,
         positions=dict(proof.snapshot.positions),
+        kept_from=dict(proof.snapshot.kept_from),
         tables=[TableProof(table=table, rows=found.rows, digest=found.text) for table, found in tables.items()],
         difference=proof.difference,
     )
@@ -76,7 +77,8 @@ def _of_tables(target: Target, proof: Proof, streams: Sequence[StreamState]) -> 
 async def _of_orgs(place: Workplace, snapshot: Snapshot, streams: Sequence[StreamState]) -> list[OrgProof]:
     """Count the streams, and compare with the timeline as it was, and with quota as it is."""
     timeline = snapshot.digests.tables[TimelineEvent.__table__.name]
-    tally, meter = Tally(snapshot.positions, frozenset(snapshot.aside) | snapshot.skipped), Meter()
+    kept_from = snapshot.kept_from.get(TimelineEvent.__table__.name)
+    tally, meter = Tally(snapshot.positions, frozenset(snapshot.aside) | snapshot.skipped, kept_from), Meter()
     for stream in streams:
         meter.found(min(stream.partitions), stream.messages)
     with display("count", place.console, as_json=place.as_json) as shown:
@@ -93,6 +95,7 @@ async def _of_orgs(place: Workplace, snapshot: Snapshot, streams: Sequence[Strea
                     accepted=org.accepted,
                     repeated=org.repeated,
                     aside=org.aside,
+                    dropped=org.dropped,
                     timeline=timeline[org_id].rows if org_id in timeline else 0,
                     month=await count.month(org_id),
                 )
@@ -117,8 +120,10 @@ def _tell(certificate: Certificate, as_json: bool) -> None:
                 highlight=False,
             )
         show(certificate.tables, columns=("table", "rows", "digest"), as_json=False)
+        for table, day in certificate.kept_from.items():
+            stdout.print(f"Of {table}, what happened before {day} was dropped, and is not compared.", highlight=False)
         orgs = [org.model_dump() | org.month.model_dump() for org in certificate.orgs]
-        columns = ("org_id", "accepted", "repeated", "aside", "timeline", "period", "charged", "used")
+        columns = ("org_id", "accepted", "repeated", "aside", "dropped", "timeline", "period", "charged", "used")
         show(orgs, columns=columns, as_json=False, empty="No orgs yet.")
     if certificate.difference is not None:
         fail(f"NOT proved: {certificate.difference}.", 1)

@@ -78,6 +78,9 @@ WHERE request_id = %(request_id)s
 -- name: events
 SELECT event_id, request_id, row_index, worker_id FROM live.timeline WHERE event_id = ANY (%(event_ids)s::text[])
 
+-- name: kept
+SELECT kept_from::text AS kept_from FROM live.kept WHERE table_name = %(table)s
+
 -- name: parked_request
 SELECT sequence, subject, reason, data
 FROM live.parked

@@ -6,13 +6,16 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.js.errors import NotFoundError
+from psycopg import AsyncConnection
 from pydantic import BaseModel
 
 from wepeople_chassis.operator import Operator, fail, operator_connection, run, show, stderr, stdout
 from wepeople_chassis.stream import StreamError, stream_of
 from wepeople_contracts.envelope import Envelope, decode
 from wepeople_contracts.subjects import parse_ingest_subject, partition_of
+from wepeople_projector.models.timeline import TimelineEvent
 from wepeople_projector.reading import Row, read_models, rows
+from wepeople_projector.tally import happened_at
 from wepeople_projector.waiting import SearchTooLong, find_waiting
 
 ROW_COLUMNS = ("index", "status", "event_id", "worker_id", "code", "message", "note")
@@ -98,9 +101,8 @@ async def find_request(operator: Operator, connection: Client, request_id: str) 
                 event_ids = [row.event_id for row in envelope.accepted]
                 events = {row["event_id"]: row for row in await rows(models, "events", event_ids=event_ids)}
                 parked = await rows(models, "parked_rows", org_id=request["org_id"], sequence=trace.sequence)
-                trace.results = results_of(
-                    envelope, events, {row["row_index"]: f"{row['status']}: {row['reason']}" for row in parked}
-                )
+                aside = {row["row_index"]: f"{row['status']}: {row['reason']}" for row in parked}
+                trace.results = results_of(envelope, events, await _dropped(models, envelope) | aside)
             return trace
         parked = await rows(models, "parked_request", request_id=request_id)
     if parked:
@@ -125,6 +127,16 @@ def results_of(envelope: Envelope, events: dict[str, Row], aside: dict[int, str]
             result.note = aside[row.index]
         found.append(result)
     return sorted(found, key=lambda result: result.index)
+
+
+async def _dropped(models: AsyncConnection[Row], envelope: Envelope) -> dict[int, str]:
+    """The events that are older than the timeline is kept, by row."""
+    kept = await rows(models, "kept", table=TimelineEvent.__table__.name)
+    if not kept or envelope.kind != "events":
+        return {}
+    first = datetime.fromisoformat(kept[0]["kept_from"]).replace(tzinfo=UTC)
+    said = f"happened before {first:%Y-%m-%d}, from when on the timeline is kept"
+    return {row.index: said for row in envelope.accepted if happened_at(row.raw, envelope.received_at_us) < first}
 
 
 def _reason(row: Any) -> dict[str, Any]:

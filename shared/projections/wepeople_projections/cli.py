@@ -26,6 +26,10 @@ OnPoison = Annotated[
         "it is told otherwise, and then keeps to that; `rebuild` stops unless it is told."
     ),
 ]
+ParkedOrg = Annotated[
+    str | None,
+    typer.Option("--org", metavar="ORG_ID", help="Whose message, where several streams have one of that sequence."),
+]
 SequenceArgument = Annotated[int, typer.Argument(metavar="SEQUENCE", min=1, help="As `parked list` shows it.")]
 RowArgument = Annotated[
     int | None, typer.Argument(metavar="[ROW]", help="A row of the message; without it, all that is parked of it.")
@@ -187,6 +191,31 @@ def promote_projection(
     promote.promote_projection(name, version, as_json)
 
 
+@projection.command("months")
+def show_months(
+    name: NameArgument,
+    version: VersionArgument = None,
+    *,
+    keep_days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="Drop the months of which all is older than that.")
+    ] = None,
+    drop_before: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Drop the months before the one of this day.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say which would go.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the months of tables that are kept by month, with rows as Postgres counted them last; drop old ones.
+
+    What is dropped is gone from the tables, not from the stream. Rows of those months are not written any more.
+
+    Examples: `wepeople projection months live` or `wepeople projection months live --keep-days 400 --plan`
+    """
+    from wepeople_projections.commands import months  # noqa: PLC0415
+
+    months.show_months(name, version, keep_days=keep_days, drop_before=drop_before, plan=plan, as_json=as_json)
+
+
 @projection.command("drop")
 def drop_projection(
     name: NameArgument,
@@ -224,14 +253,20 @@ def list_parked(
 
 
 @parked.command("show")
-def show_parked(name: NameArgument, sequence: SequenceArgument, row: RowArgument = None, as_json: Json = False) -> None:
+def show_parked(
+    name: NameArgument,
+    sequence: SequenceArgument,
+    row: RowArgument = None,
+    org: ParkedOrg = None,
+    as_json: Json = False,
+) -> None:
     """Show one parked message: its whole envelope as it was stored, and the reason.
 
     Example: `wepeople projection parked show deploys 1234 0`
     """
     from wepeople_projections.commands import parked as work  # noqa: PLC0415
 
-    work.show_parked(name, sequence, row, as_json)
+    work.show_parked(name, sequence, row, org, as_json)
 
 
 @parked.command("retry")
@@ -239,6 +274,8 @@ def retry_parked(
     name: NameArgument,
     sequence: Annotated[int | None, typer.Argument(metavar="[SEQUENCE]", min=1, help="As `parked list` shows.")] = None,
     row: RowArgument = None,
+    *,
+    org: ParkedOrg = None,
     every: Annotated[bool, typer.Option("--all", help="All that is parked.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -251,11 +288,17 @@ def retry_parked(
     """
     from wepeople_projections.commands import deciding  # noqa: PLC0415
 
-    deciding.decide(name, sequence, row, every=every, decision="retry", as_json=as_json)
+    deciding.decide(name, sequence, row, org, every=every, decision="retry", as_json=as_json)
 
 
 @parked.command("skip")
-def skip_parked(name: NameArgument, sequence: SequenceArgument, row: RowArgument = None, as_json: Json = False) -> None:
+def skip_parked(
+    name: NameArgument,
+    sequence: SequenceArgument,
+    row: RowArgument = None,
+    org: ParkedOrg = None,
+    as_json: Json = False,
+) -> None:
     """Leave a parked row out for good, also of every later rebuild of this version; it stays listed as skipped.
 
     Rows that waited behind it are applied.
@@ -264,4 +307,4 @@ def skip_parked(name: NameArgument, sequence: SequenceArgument, row: RowArgument
     """
     from wepeople_projections.commands import deciding  # noqa: PLC0415
 
-    deciding.decide(name, sequence, row, every=False, decision="skip", as_json=as_json)
+    deciding.decide(name, sequence, row, org, every=False, decision="skip", as_json=as_json)

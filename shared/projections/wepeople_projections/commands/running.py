@@ -1,11 +1,13 @@
 """`wepeople projection run`: builds a version's tables and keeps them up to date."""
 
+import asyncio
 from contextlib import suppress
 
 import psycopg
 from psycopg import AsyncConnection
 
 from wepeople_chassis.operator import Operator, fail, stderr
+from wepeople_chassis.tasks import run_together
 from wepeople_projections.commands.choosing import Choice, kept, selection_of, without_effect
 from wepeople_projections.commands.load import Loaded, built_in_sources, load_file
 from wepeople_projections.commands.session import long_command, owner_dsn
@@ -27,6 +29,7 @@ from wepeople_projections.replay.building import Workplace, build, workplace
 from wepeople_projections.replay.watched import watched
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.poison import PoisonFound
+from wepeople_projections.running.retention import Retention, Watcher
 from wepeople_projections.versions.control import execute
 
 
@@ -42,9 +45,11 @@ def run_projection(file: str, choice: Choice, on_poison: OnPoison | None, as_jso
             if about.paused:
                 _say(f"{definition.schema} is paused; `wepeople projection resume {definition.schema}` lets it go on.")
             options = RunOptions(selection=about.selection, on_poison=about.on_poison)
+            retention = Retention(place.pool, definition, None, Watcher())
             try:
                 async with watched(operator, place, definition.schema, about.selection):
-                    await build(place, definition, definition.schema, options, definition.schema)
+                    building = build(place, definition, definition.schema, options, definition.schema)
+                    await run_together(asyncio.create_task(building), asyncio.create_task(retention.run()))
             except PoisonFound as found:
                 fail(stopped_at(definition.schema, found), 1)
             finally:

@@ -45,6 +45,12 @@ async def hold_months(connection: AsyncConnection[Any], schema: str) -> None:
     await connection.execute(_in("hold", schema))
 
 
+async def monthly_tables(connection: AsyncConnection[Any], schema: str) -> list[str]:
+    """A version's tables that are kept by month."""
+    cursor = await connection.execute(_in("monthly_tables", schema))
+    return [table for (table,) in await cursor.fetchall()]
+
+
 async def pieces(connection: AsyncConnection[Any], schema: str, table: str) -> list[Piece]:
     """Those that a table has, the oldest first."""
     cursor = await connection.execute(_in("pieces", schema, table))

@@ -16,6 +16,11 @@ FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = to_regclass('{table}')
 ORDER BY c.relname
 
+-- name: monthly_tables
+SELECT c.relname FROM pg_class c
+WHERE c.relnamespace = '{schema}'::regnamespace AND c.relkind = 'p' AND c.relname NOT LIKE 'Door of %'
+ORDER BY c.relname
+
 -- name: make
 CREATE TABLE {piece} (LIKE {table})
 

@@ -5,7 +5,6 @@ is noted there (`kept`), so that whatever is built of the stream to be compared 
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from typing import Protocol
 
 import psycopg
 
@@ -24,8 +23,8 @@ LOCK_SECONDS = 0.3
 """Readers that come now wait as long for those that were there before, then they go first."""
 
 
-class Watcher(Protocol):
-    """Is told how many months should be gone and are not, and of those that went."""
+class Watcher:
+    """Is told how many months should be gone and are not, and of those that went; this one does not care."""
 
     def overdue(self, months: int) -> None:
         """0 once all are gone."""
@@ -64,7 +63,7 @@ class Retention:
         self._today = today
 
     async def run(self) -> None:
-        """Until cancelled; `psycopg.Error` for what another try would not mend."""
+        """Until cancelled, also where all is kept for ever; `psycopg.Error` for what another try would not mend."""
         rest_seconds = 0.0
         while True:
             await asyncio.sleep(rest_seconds)

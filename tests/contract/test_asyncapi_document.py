@@ -65,6 +65,10 @@ def test_every_subject_of_the_contract_has_its_channel() -> None:
     spelled = [value for name, value in vars(subjects).items() if name.isupper() and isinstance(value, str)]
     spelled = [subject for subject in spelled if subject.startswith(("rpc.", "fact."))]
     spelled += [subjects.auth_command(name) for name in operators.COMMANDS]
+    spelled.remove(subjects.QUOTA_ALL)
+    for subject_of in (subjects.reserve_subject, subjects.release_subject, subjects.usage_subject):
+        spelled.append(subject_of("org_1").replace(f".{subjects.partition_of('org_1')}.", ".*."))
+    spelled += [subjects.leaving_subject("{stream}"), subjects.sharing_subject("{stream}")]
     assert len(spelled) > 10
     for subject in spelled:
         assert subject.replace("*", "{partition}") in addresses

@@ -108,7 +108,11 @@ async def test_every_table_and_view_asks_who_looks(walk: Walk) -> None:
     [
         ("projector", "CREATE TABLE live.extra (org_id text)", "live.extra: row security is not forced"),
         ("auth", "CREATE TABLE auth.notes (note text)", "auth.notes: row security is not forced"),
-        ("quota", "ALTER TABLE quota.usage NO FORCE ROW LEVEL SECURITY", "quota.usage: row security is not forced"),
+        (
+            "quota",
+            "ALTER TABLE quota.org_usage NO FORCE ROW LEVEL SECURITY",
+            "quota.org_usage: row security is not forced",
+        ),
         (
             "analyst",
             "CREATE VIEW things.mine AS SELECT * FROM things_v1.thing",

@@ -28,9 +28,10 @@ async def disturb(fresh: Fresh) -> None:
         await admin.execute(f"REVOKE TEMPORARY ON DATABASE {database} FROM wepeople_quota")
         await admin.execute(f"GRANT CONNECT ON DATABASE {database} TO PUBLIC")
         await admin.execute("GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC")
-        await admin.execute("DELETE FROM provision.applied_files WHERE schema = 'quota' AND file = '003_lease.sql'")
-        await admin.execute("CREATE TABLE quota.ownership (singleton boolean)")
-        await admin.execute("ALTER TABLE quota.checkpoint DROP COLUMN epoch")
+        await admin.execute(
+            "DELETE FROM provision.applied_files WHERE schema = 'quota' AND file = '005_partitions.sql'"
+        )
+        await admin.execute("DROP TABLE quota.partitions, quota.org_usage, quota.org_charged_ids")
     nats = await connect(NatsAddress(fresh.nats_url), "tests")
     await nats.jetstream().update_stream(StreamConfig(name="INGEST", subjects=["ingest.*.*.*.*"], max_msg_size=1000))
     await nats.jetstream().delete_stream("KV_quota-lease")
@@ -69,7 +70,7 @@ async def test_the_plan_names_what_differs_in_every_part_and_changes_none_of_it(
         ("database", database, "set", "TEMPORARY granted to wepeople_quota"),
         ("database", database, "set", "CONNECT taken from PUBLIC"),
         ("database", database, "set", "FUNCTION lo_create(oid) taken from PUBLIC"),
-        ("schema", "quota", "run", "003_lease.sql"),
+        ("schema", "quota", "run", "005_partitions.sql"),
         ("stream", "INGEST", "set", 'discard "old" -> "new"'),
         ("stream", "INGEST", "set", "duplicate_window 120000000000 -> 600000000000"),
         ("stream", "INGEST", "set", "max_msg_size 1000 -> 12582912"),
@@ -78,7 +79,7 @@ async def test_the_plan_names_what_differs_in_every_part_and_changes_none_of_it(
         ("stream", "KV_quota-lease", "create", ""),
     ]
     text = await command(fresh, tmp_path, "--plan")
-    assert "schema quota: run 003_lease.sql" in text.stdout.splitlines()
+    assert "schema quota: run 005_partitions.sql" in text.stdout.splitlines()
     assert await state(fresh) == before
 
 
@@ -87,7 +88,7 @@ async def test_what_was_planned_is_what_is_done_and_then_nothing_is_left(fresh: 
     where = NatsAddress(fresh.nats_url), fresh.admin_dsn, fresh.passwords
     assert await plan(*where) != []
     done = await provision(*where)
-    assert "schema quota: 003_lease.sql applied" in done
+    assert "schema quota: 005_partitions.sql applied" in done
     assert "stream KV_quota-lease: created" in done
     assert any("TEMPORARY granted to wepeople_quota" in line for line in done)
     assert await plan(*where) == []

@@ -111,7 +111,7 @@ async def test_an_owner_answers_on_whatever_the_server_is_made_to_write_over_its
 
 
 async def _owned(pair: Pair) -> bool:
-    return (await Bucket(pair.ask.connection).read()).owner != OVERWRITTEN
+    return (await Bucket(pair.ask.connection, STREAMS[0]).read()).owner != OVERWRITTEN
 
 
 @dataclass

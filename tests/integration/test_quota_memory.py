@@ -22,7 +22,7 @@ from wepeople_chassis.stream import jetstream, state_of
 from wepeople_chassis.tasks import end
 from wepeople_contracts.envelope import ENVELOPE_VERSION
 from wepeople_contracts.quota import Granted, Seen
-from wepeople_contracts.subjects import STREAMS
+from wepeople_contracts.subjects import PARTITIONS, STREAM_SUBJECTS, STREAMS, partition_of
 from wepeople_embedded.services import ServiceProcess
 from wepeople_provision.stream_plan import SETTINGS
 from wepeople_quota.count import ChargedIds, Position, Snapshot, digest
@@ -31,6 +31,7 @@ from wepeople_quota.ledger import Ledger
 from wepeople_quota.store import DatabaseWentBack, Fenced, Store
 
 NEVER = {"WEPEOPLE_SAVE_SECONDS": "3600"}
+PARTITION = partition_of(ORG)
 
 
 @dataclass
@@ -62,8 +63,8 @@ class Quota:
             await connection.execute(statement)
 
     async def saved_sequence(self) -> int:
-        rows = await self.rows("SELECT sequence FROM quota.checkpoint")
-        return int(rows[0][0]) if rows else -1
+        rows = await self.rows("SELECT max(sequence) FROM quota.partitions")
+        return int(rows[0][0] or 0)
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ async def test_a_process_killed_between_two_saves_is_replaced_without_loss(quota
         return await quota.saved_sequence() == last
 
     await until(is_saved)
-    assert await quota.rows("SELECT org_id, period, connection, units FROM quota.usage") == [
+    assert await quota.rows("SELECT org_id, period, connection, units FROM quota.org_usage") == [
         (ORG, this_period(), "custom:ci", expected)
     ]
 
@@ -143,7 +144,7 @@ async def test_a_stopped_process_saves_and_exits_cleanly(quota: Quota) -> None:
     await store(quota.ask.connection, charged(4), founded(ORG))
     await used(quota.ask, 4)
     assert await process.stop(timeout_seconds=5) == 0
-    assert await quota.rows("SELECT units FROM quota.usage") == [(4,)]
+    assert await quota.rows("SELECT units FROM quota.org_usage") == [(4,)]
     assert await quota.saved_sequence() == 2
 
 
@@ -190,9 +191,11 @@ async def test_named_events_of_months_that_can_no_longer_change_are_not_kept(quo
     process = await quota.start(NEVER)
     await store(quota.ask.connection, charged(1, ["evt_r"], period="2020-01"), charged(1, ["evt_r"]))
     await used(quota.ask, 1)
-    await quota.execute("INSERT INTO quota.charged_ids VALUES ('2020-02', 'org', 1, '\\x000102030405060708090a0b')")
+    await quota.execute(
+        f"INSERT INTO quota.org_charged_ids VALUES ({PARTITION}, '2020-02', 'org', 1, '\\x000102030405060708090a0b')"
+    )
     await process.stop()
-    assert await quota.rows("SELECT period, org_id, sequence FROM quota.charged_ids") == [(this_period(), ORG, 2)]
+    assert await quota.rows("SELECT period, org_id, sequence FROM quota.org_charged_ids") == [(this_period(), ORG, 2)]
 
 
 async def test_what_each_app_used_outlives_the_process(quota: Quota) -> None:
@@ -206,16 +209,20 @@ async def test_what_each_app_used_outlives_the_process(quota: Quota) -> None:
 
 
 async def test_ids_are_remembered_for_as_long_as_the_stream_refuses_their_duplicates(quota: Quota) -> None:
-    settings = SETTINGS | {"duplicate_window": 2 * 10**9, "num_replicas": 1}
+    settings = SETTINGS | {"name": STREAMS[0], "subjects": [STREAM_SUBJECTS], "num_replicas": 1}
+    settings |= {"duplicate_window": 2 * 10**9}
     await jetstream(quota.ask.connection, f"STREAM.UPDATE.{STREAMS[0]}", settings)
+    await quota.start()
     message = charged(1)
     await store(quota.ask.connection, message)
-    await quota.start()
-    assert isinstance(await quota.ask.reserve(message.message_id), Seen)
+
+    async def is_seen() -> bool:
+        return isinstance(await quota.ask.reserve(message.message_id, 0), Seen)
 
     async def is_forgotten() -> bool:
-        return isinstance(await quota.ask.reserve(message.message_id), Granted)
+        return not await is_seen()
 
+    await until(is_seen)
     await until(is_forgotten)
 
 
@@ -224,7 +231,7 @@ async def test_months_are_counted_apart(quota: Quota) -> None:
     process = await quota.start()
     assert (await quota.ask.usage()).used == 2
     await process.stop()
-    rows = await quota.rows("SELECT period, units FROM quota.usage ORDER BY period")
+    rows = await quota.rows("SELECT period, units FROM quota.org_usage ORDER BY period")
     assert rows == [("2020-01", 5), (this_period(), 2)]
 
 
@@ -252,7 +259,7 @@ async def test_another_message_at_the_saved_position_stops_quota(quota: Quota) -
     await store(quota.ask.connection, charged(7))
     await used(quota.ask, 7)
     await process.stop()
-    await quota.execute("UPDATE quota.checkpoint SET message_id = 'other'")
+    await quota.execute("UPDATE quota.partitions SET message_id = 'other' WHERE message_id != ''")
     process = quota.begin()
     assert await process.child.wait(10) == 1
     assert "is not the one that was counted there" in process.child.log_tail()[-1]
@@ -273,57 +280,64 @@ def snapshot(sequence: int, units: int, *, after: int = 0) -> Snapshot:
 
 
 async def test_totals_are_never_saved_without_the_position_they_belong_to(quota: Quota, tables: Store) -> None:
-    await quota.execute("ALTER TABLE quota.checkpoint ADD CONSTRAINT refuses CHECK (sequence < 5)")
+    await quota.execute("ALTER TABLE quota.partitions ADD CONSTRAINT refuses CHECK (sequence < 5)")
     with pytest.raises(CheckViolation):
-        await tables.save(1, "now", snapshot(5, 5))
-    assert await quota.rows("SELECT * FROM quota.usage") == []
-    assert await quota.rows("SELECT * FROM quota.charged_ids") == []
+        await tables.save(1, "now", {PARTITION: snapshot(5, 5)})
+    assert await quota.rows("SELECT * FROM quota.org_usage") == []
+    assert await quota.rows("SELECT * FROM quota.org_charged_ids") == []
 
 
 async def test_an_owner_of_an_earlier_epoch_writes_nothing(tables: Store) -> None:
-    await tables.save(2, "now", snapshot(5, 5))
+    await tables.save(2, "now", {PARTITION: snapshot(5, 5)})
     with pytest.raises(Fenced):
-        await tables.save(1, "now", snapshot(9, 9))
-    saved = await tables.load()
-    assert saved is not None
+        await tables.save(1, "now", {PARTITION: snapshot(9, 9)})
+    saved = (await tables.load())[PARTITION]
     assert (saved.epoch, saved.position.sequence, list(saved.units.values())) == (2, 5, [5])
 
 
 async def test_a_new_owner_that_is_behind_what_was_saved_writes_nothing_and_learns_how_far_that_is(
     tables: Store,
 ) -> None:
-    await tables.save(1, "now", snapshot(9, 9))
-    assert (await tables.save(2, "now", snapshot(5, 5))).sequence == 9
-    saved = await tables.load()
-    assert saved is not None
+    await tables.save(1, "now", {PARTITION: snapshot(9, 9)})
+    assert (await tables.save(2, "now", {PARTITION: snapshot(5, 5)}))[PARTITION].sequence == 9
+    saved = (await tables.load())[PARTITION]
     assert (saved.epoch, saved.position.sequence, list(saved.units.values())) == (1, 9, [9])
 
 
 async def test_charged_ids_are_saved_once_although_a_snapshot_holds_them_again(tables: Store) -> None:
-    await tables.save(1, "now", snapshot(5, 5))
-    await tables.save(2, "now", snapshot(9, 9))
-    saved = await tables.load()
-    assert saved is not None
+    await tables.save(1, "now", {PARTITION: snapshot(5, 5)})
+    await tables.save(2, "now", {PARTITION: snapshot(9, 9)})
+    saved = (await tables.load())[PARTITION]
     assert b"".join(block.digests for block in saved.charged) == b"".join(digest(f"evt_{n}") for n in range(1, 10))
 
 
 async def test_a_database_that_lost_what_it_had_confirmed_is_not_built_upon(tables: Store) -> None:
-    await tables.save(1, "now", snapshot(5, 5))
+    await tables.save(1, "now", {PARTITION: snapshot(5, 5)})
     with pytest.raises(DatabaseWentBack):
-        await tables.save(1, "now", snapshot(9, 9, after=7))
+        await tables.save(1, "now", {PARTITION: snapshot(9, 9, after=7)})
     with pytest.raises(DatabaseWentBack):
-        await tables.position(7)
+        await tables.positions({PARTITION: 7})
+
+
+def ledgers_of_all(reservation_seconds: float = 30) -> dict[int, Ledger]:
+    return {
+        partition: Ledger(reservation_seconds=reservation_seconds, remember_seconds=600)
+        for partition in range(PARTITIONS)
+    }
 
 
 async def test_reservations_expire_once_the_stream_was_read_past_their_lease(fresh: Fresh) -> None:
     connection = await connect(NatsAddress(fresh.nats_url), "test-fold")
-    ledger = Ledger(reservation_seconds=0.5, remember_seconds=600)
-    following = asyncio.create_task(Fold(connection, ledger, await state_of(connection, STREAMS[0])).follow())
+    ledgers = ledgers_of_all(reservation_seconds=0.5)
+    fold = Fold(connection, await state_of(connection, STREAMS[0]), ledgers)
+    following = asyncio.create_task(fold.follow())
     reserved_at_ns = time.time_ns()
-    period = this_period()
+    period, ledger = this_period(), ledgers[PARTITION]
     ledger.reserve(org_id=ORG, message_id="a", units=5, period=period, month_limit=None, now_ns=reserved_at_ns)
 
     async def is_expired() -> bool:
+        asked_at_ns = time.time_ns()
+        fold.ends(await state_of(connection, STREAMS[0]), asked_at_ns=asked_at_ns)
         return ledger.usage(ORG, period) == (0, 0)
 
     try:
@@ -340,10 +354,11 @@ async def test_only_ids_younger_than_the_window_are_recalled_and_nothing_is_coun
     await store(connection, old)
     await asyncio.sleep(3)
     sequence = await store(connection, young)
-    ledger = Ledger(reservation_seconds=30, remember_seconds=600)
-    position = Position(sequence, young.message_id, time.time_ns())
-    ledger.count.restore(position, {(ORG, this_period(), "custom:ci"): 2}, [])
-    await Fold(connection, ledger, await state_of(connection, STREAMS[0])).recall(remember_seconds=1)
+    ledgers, state = ledgers_of_all(), await state_of(connection, STREAMS[0])
+    ledger, position = ledgers[PARTITION], Position(sequence, young.message_id, time.time_ns())
+    ledger.count.restore(state.identity, position, {(ORG, this_period(), "custom:ci"): 2}, [])
+    ledger.recalls_ids = False
+    await Fold(connection, state, ledgers).recall(remember_seconds=1)
     await connection.close()
     assert (ledger.seen(old.message_id), ledger.seen(young.message_id)) == (None, sequence)
     assert ledger.usage(ORG, this_period()) == (2, 0)

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from wepeople_contracts.subjects import partition_of
 
 NOT_OF_ORGS = frozenset(
-    {"auth.plans", "quota.checkpoint", "provision.applied_files", "provision.owed_files"}
+    {"auth.plans", "quota.partitions", "provision.applied_files", "provision.owed_files"}
     | {"live.about", "live.checkpoint", "live.kept"}
     | {f"{s}.{table}" for s in ("live_v1", "things_v1") for table in ("about", "checkpoint", "kept", "verified")}
 )

@@ -49,6 +49,6 @@ class Ground:
     async def saved_units(self, org_id: str) -> int | None:
         """What the database says that an org has used of its one month."""
         async with await AsyncConnection.connect(self.postgres.dsn()) as connection:
-            cursor = await connection.execute("SELECT units FROM quota.usage WHERE org_id = %s", (org_id,))
+            cursor = await connection.execute("SELECT units FROM quota.org_usage WHERE org_id = %s", (org_id,))
             row = await cursor.fetchone()
             return row[0] if row else None

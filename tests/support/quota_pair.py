@@ -12,7 +12,7 @@ from tests.support.quotas import ORG, PLENTY, Asker, asker, new_message_id
 from wepeople_chassis.rpc import Unavailable
 from wepeople_contracts.quota import Granted, Reserve, Verdict
 from wepeople_contracts.reply import Reply
-from wepeople_contracts.subjects import reserve_subject
+from wepeople_contracts.subjects import STREAMS, reserve_subject
 from wepeople_embedded.services import ServiceProcess
 from wepeople_quota.bucket import Bucket
 
@@ -24,9 +24,9 @@ class Pair:
     ask: Asker
     processes: list[ServiceProcess]
 
-    async def owner(self) -> ServiceProcess:
-        """The process that the lease names."""
-        pid = (await Bucket(self.ask.connection).read()).owner.split(":")[1]
+    async def owner(self, stream: str = STREAMS[0]) -> ServiceProcess:
+        """The process that a stream's lease names."""
+        pid = (await Bucket(self.ask.connection, stream).read()).owner.split(":")[1]
         return next(process for process in self.processes if process.child.pid == int(pid))
 
     async def standby(self) -> ServiceProcess:

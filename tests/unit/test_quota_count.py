@@ -94,7 +94,7 @@ def test_a_count_restored_from_what_was_saved_counts_on_as_if_nothing_had_happen
         fold_all(running, stream[:cut], running.position.sequence)
         database.save(running.snapshot())
         running = Count()
-        running.restore(database.position, database.units, database.charged)
+        running.restore("now", database.position, database.units, database.charged)
         fold_all(running, stream[:cut], running.position.sequence)
     assert (totals(running), by_app(running)) == (totals(whole), by_app(whole))
     assert all(running.charged(*account) == whole.charged(*account) for account in ACCOUNTS)

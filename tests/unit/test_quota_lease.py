@@ -1,97 +1,18 @@
 """The lease: whatever clocks, servers and processes do, never two owners at once; and a quick successor."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from random import Random
-from typing import TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.simulated_lease import Delays, Link, Server, SimulatedBucket, cut, quick, seconds_until
 from tests.support.virtual_time import run_in_virtual_time
 from wepeople_chassis.tasks import end
-from wepeople_quota.bucket import OVERWRITTEN, Bucket, Entry, entry_of
+from wepeople_quota.bucket import ALL, OVERWRITTEN, Entry, entry_of
 from wepeople_quota.lease import LEASE_SECONDS, STILL_SECONDS, Lease
-
-Delays = Callable[[], tuple[float, float]]
-T = TypeVar("T")
-
-
-def quick() -> tuple[float, float]:
-    """Seconds to the server, and back."""
-    return 0.001, 0.001
-
-
-def cut() -> tuple[float, float]:
-    return 3600.0, 0.0
-
-
-class Link:
-    """One process's way to the server, good and bad in turns."""
-
-    def __init__(self, random: Random) -> None:
-        self._random = random
-        self._slowest = (0.002, 0.002)
-        self._until = 0.0
-
-    def delays(self) -> tuple[float, float]:
-        now = asyncio.get_running_loop().time()
-        if now >= self._until:
-            self._until = now + self._random.uniform(0.5, 8)
-            self._slowest = self._random.choice([(0.002, 0.002), (0.002, 1.0), (1.0, 0.002), (6.0, 6.0), (3600.0, 0.0)])
-        there, back = self._slowest
-        return self._random.uniform(0, there), self._random.uniform(0, back)
-
-
-class Server:
-    """The entry, and the epochs that it had."""
-
-    def __init__(self) -> None:
-        self.entry = Entry(0, 0, "")
-        self.epochs: list[int] = []
-
-    def overwrite(self) -> None:
-        """Somebody has JetStream put an answer of its own there."""
-        self.entry = entry_of(self.entry.revision + 1, b'{"type":"io.nats.jetstream.api.v1.stream_info_response"}')
-
-
-class SimulatedBucket(Bucket):
-    """A request that takes too long is not waited for, but it arrives all the same."""
-
-    def __init__(self, server: Server, delays: Delays) -> None:
-        self._server = server
-        self.delays = delays
-
-    async def read(self) -> Entry:
-        return await self._exchange(lambda: self._server.entry, 2.0)
-
-    async def replace(self, seen: Entry, epoch: int, owner: str) -> Entry | None:
-        def compare_and_set() -> Entry | None:
-            if self._server.entry.revision != seen.revision:
-                return None
-            self._server.entry = Entry(seen.revision + 1, epoch, owner)
-            self._server.epochs.append(epoch)
-            return self._server.entry
-
-        return await self._exchange(compare_and_set, 1.0)
-
-    async def _exchange(self, work: Callable[[], T], patience: float) -> T:
-        there, back = self.delays()
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[T] = loop.create_future()
-
-        def arrive() -> None:
-            loop.call_later(back, answer, work())
-
-        def answer(result: T) -> None:
-            if not reply.done():
-                reply.set_result(result)
-
-        loop.call_later(there, arrive)
-        async with asyncio.timeout(patience):
-            return await reply
 
 
 class Process:
@@ -102,8 +23,18 @@ class Process:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.bucket = SimulatedBucket(server, delays)
-        self.lease = Lease(self.bucket, name, clock=lambda: offset + rate * loop.time())
+        self.elsewhere: list[Entry] = []
+        self.lease = Lease(
+            self.bucket,
+            name,
+            answers_for=lambda: ALL,
+            others=self._others,
+            clock=lambda: offset + rate * loop.time(),
+        )
         self._life = asyncio.create_task(self._live())
+
+    async def _others(self) -> list[Entry]:
+        return self.elsewhere
 
     async def _live(self) -> None:
         while True:
@@ -114,20 +45,11 @@ class Process:
     def epoch(self) -> int | None:
         return None if self._life.done() else self.lease.epoch()
 
-    async def end(self, *, in_order: bool) -> None:
+    async def end(self, *, in_order: bool, heir: str = "") -> None:
         await end([self._life])
         if in_order:
             with suppress(TimeoutError):
-                await self.lease.give_back()
-
-
-async def seconds_until(condition: Callable[[], bool]) -> float:
-    loop = asyncio.get_running_loop()
-    begin = loop.time()
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.01)
-    return loop.time() - begin
+                await self.lease.give_back(heir)
 
 
 @given(st.integers(0, 2**32), st.sampled_from([0.0, 0.003, 0.1]))
@@ -281,18 +203,82 @@ def test_what_was_overwritten_as_the_owner_died_is_taken_under_a_higher_epoch_on
     run_in_virtual_time(simulate())
 
 
+def test_an_owner_gives_its_lease_to_a_process_that_it_names_and_to_no_other() -> None:
+    async def simulate() -> None:
+        server = Server()
+        owner = Process(server, "owner")
+        await seconds_until(lambda: owner.epoch == 1)
+        standby, heir = Process(server, "standby"), Process(server, "heir")
+        await asyncio.sleep(5)
+        await owner.end(in_order=True, heir="heir")
+        assert await seconds_until(lambda: heir.epoch == 2) < 0.3
+        await asyncio.sleep(10)
+        assert (standby.epoch, heir.epoch) == (None, 2)
+        await heir.end(in_order=True)
+        await standby.end(in_order=True)
+
+    run_in_virtual_time(simulate())
+
+
+def test_a_lease_given_to_a_process_that_is_gone_is_another_s_once_it_has_stood_still() -> None:
+    async def simulate() -> None:
+        server = Server()
+        owner = Process(server, "owner")
+        await seconds_until(lambda: owner.epoch == 1)
+        standby = Process(server, "standby")
+        await asyncio.sleep(5)
+        await owner.end(in_order=True, heir="nobody")
+        assert STILL_SECONDS <= await seconds_until(lambda: standby.epoch == 2) < STILL_SECONDS + 0.5
+        await standby.end(in_order=True)
+
+    run_in_virtual_time(simulate())
+
+
+@pytest.mark.parametrize("owner", ["somebody", OVERWRITTEN])
+def test_a_vacant_lease_is_not_taken_while_its_partitions_are_answered_for_under_another_streams(
+    owner: str,
+) -> None:
+    async def simulate() -> None:
+        process = Process(Server(), "next")
+        process.elsewhere = [Entry(40, 7, owner, frozenset({0, 1, 9}))]
+        await asyncio.sleep(20)
+        assert [process.epoch] == [None]
+        process.elsewhere = [Entry(41, 7, owner, frozenset())]
+        assert await seconds_until(lambda: process.epoch is not None) < 0.3
+        assert process.epoch == 8
+        await process.end(in_order=True)
+
+    run_in_virtual_time(simulate())
+
+
+def test_who_answers_for_a_streams_partitions_already_takes_its_lease_above_all_epochs() -> None:
+    async def simulate() -> None:
+        process = Process(Server(), "owner")
+        process.elsewhere = [Entry(40, 7, "owner", ALL), Entry(41, 9, "", ALL)]
+        assert await seconds_until(lambda: process.epoch is not None) < 0.1
+        assert process.epoch == 10
+        await process.end(in_order=True)
+
+    run_in_virtual_time(simulate())
+
+
+def _text(epoch: str = "3", owner: str = '"a"', partitions: str = "[0, 9]") -> bytes:
+    return f'{{"epoch": {epoch}, "owner": {owner}, "partitions": {partitions}}}'.encode()
+
+
 @pytest.mark.parametrize(
     "data",
     [
         *(b"", b"\xff", b"null", b"[]", b"7", b"{}", b'{"epoch":3}', b'{"owner":"a"}', b"[" * 100_000),
-        *(b'{"epoch":"3","owner":"a"}', b'{"epoch":3.5,"owner":"a"}', b'{"epoch":-1,"owner":"a"}'),
-        *(b'{"epoch":9223372036854775807,"owner":"a"}', b'{"epoch":3,"owner":null}', b'{"error":{"code":404}}'),
+        *(_text('"3"'), _text("3.5"), _text("-1"), _text("9223372036854775807"), _text(owner="null")),
+        *(_text(partitions=text) for text in ("16", '["a"]', "[[1]]", "[-1]", "[16]", '"0"', "null")),
+        *(b'{"epoch":3,"owner":"a"}', b'{"error":{"code":404}}'),
     ],
 )
 def test_what_no_process_has_written_is_nobodys_and_of_no_lower_epoch_than_any_before(data: bytes) -> None:
-    assert entry_of(12, data) == Entry(12, 12, OVERWRITTEN)
+    assert entry_of(12, data) == Entry(12, 12, OVERWRITTEN, ALL)
 
 
 def test_what_a_process_has_written_is_its_own() -> None:
-    assert entry_of(12, b'{"epoch": 3, "owner": "host:1:x"}') == Entry(12, 3, "host:1:x")
-    assert entry_of(12, b'{"epoch": 3, "owner": ""}') == Entry(12, 3, "")
+    assert entry_of(12, _text(owner='"host:1:x"')) == Entry(12, 3, "host:1:x", frozenset({0, 9}))
+    assert entry_of(12, _text(owner='""')) == Entry(12, 3, "", frozenset({0, 9}))

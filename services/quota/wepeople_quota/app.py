@@ -1,47 +1,46 @@
-"""Builds quota from its parts, runs it, and saves what it counted when it stops."""
+"""Builds quota from its parts, runs it, and hands over and saves what it counted when it stops."""
 
 import asyncio
-import gc
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TypeVar
 
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
-from psycopg import OperationalError
 
 from wepeople_chassis.broker import BROKER_DOWN, close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.ops import Ops, nats_answers, start_ops, stream_answers
 from wepeople_chassis.postgres import Pool, database_answers, make_pool
 from wepeople_chassis.rpc_server import make_broker
-from wepeople_chassis.stream import StreamError, check_position, state_of
+from wepeople_chassis.stream import StreamState, state_of, stream_states
 from wepeople_chassis.tasks import end
-from wepeople_contracts.subjects import STREAMS
-from wepeople_quota.bucket import Bucket
+from wepeople_contracts.subjects import PARTITIONS
+from wepeople_quota.bucket import Bucket, Entry
 from wepeople_quota.fold import Fold
 from wepeople_quota.lease import Lease
 from wepeople_quota.ledger import Ledger
 from wepeople_quota.metrics import EPOCH, LAG_MESSAGES, OWNER, RESERVATIONS, UNSAVED_MESSAGES
 from wepeople_quota.owner import Owner
 from wepeople_quota.ownership import Ownership
+from wepeople_quota.patience import patiently
 from wepeople_quota.saving import Saving
 from wepeople_quota.serve import Desk, now
 from wepeople_quota.settings import QuotaSettings
-from wepeople_quota.store import Fenced, Store
+from wepeople_quota.shard import Shard
+from wepeople_quota.shards import Shards
+from wepeople_quota.sharing import SharingOut
+from wepeople_quota.store import Saved, Store
 from wepeople_quota.window import Windows
 
 log = get_logger(__name__)
 
-_RETRY_SECONDS = 0.5
 _STOP_SECONDS = 4.0
 _DRAIN_SECONDS = 1.5
 _SWEEP_SECONDS = 5.0
-
-T = TypeVar("T")
 
 
 async def serve(settings: QuotaSettings) -> None:
@@ -83,71 +82,93 @@ async def _connect_and_work(settings: QuotaSettings, ops: Ops) -> None:
 
 async def _work(settings: QuotaSettings, pool: Pool, connection: Client, ops: Ops) -> None:
     store = Store(pool)
-    saved = await _patiently(store.load)
-    stream = await _patiently(lambda: state_of(connection, STREAMS[0]))
-    remember_seconds = stream.duplicate_window_seconds
-    ledger = Ledger(reservation_seconds=settings.reservation_seconds, remember_seconds=remember_seconds)
-    fold = Fold(connection, ledger, stream)
-    if saved is not None:
-        check_position(stream, after=saved.position.sequence, identity=saved.identity)
-        ledger.count.restore(saved.position, saved.units, saved.charged)
-        await _patiently(lambda: fold.recall(remember_seconds=remember_seconds))
-    log.info("standby", after=ledger.position.sequence, until=stream.last_sequence)
+    saved = await patiently(store.load)
+    asked_at_ns = time.time_ns()
+    streams = await patiently(lambda: stream_states(connection))
+    remember_seconds = max(stream.duplicate_window_seconds for stream in streams)
+    ledgers = _ledgers(settings, remember_seconds, saved)
     windows = Windows()
     broker = make_broker(settings.nats, "quota-rpc", apply_types=False)
-    # The lease lives on the connection that brings the requests: whoever cannot be asked loses it.
+    # Leases live on the connection that brings the requests: whoever cannot be asked loses them.
     rpc = await broker.connect()
     await broker.start()
-    lease = Lease(Bucket(rpc), _unique_name(), above_epoch=saved.epoch if saved else 0)
-    desk = Desk(broker, Owner(ledger, windows), lease)
-    ownership = Ownership(rpc, lease, fold, ledger, desk)
-    saving = Saving(store, ledger.count, lease, stream.identity)
-    _let_see(ops, lease, ledger, connection)
+    desks = {partition: Desk(broker, partition, Owner(ledger, windows)) for partition, ledger in ledgers.items()}
+    name = _unique_name()
+    by_stream: dict[str, Shard] = {}
 
-    async def answer() -> None:
-        await fold.reach(stream.last_sequence)
-        # What was built so far is never garbage: a collection must not walk through it while a verdict waits.
-        gc.freeze()
-        await ownership.live()
+    def make_shard(stream: StreamState) -> Shard:
+        async def others() -> list[Entry]:
+            return await asyncio.gather(*(Bucket(rpc, other).read() for other in by_stream if other != stream.name))
 
+        fold = Fold(connection, stream, ledgers)
+        epochs = [one.epoch for partition, one in saved.items() if partition in stream.partitions]
+        lease = Lease(
+            Bucket(rpc, stream.name),
+            name,
+            answers_for=lambda: ownership.answers_for(),  # noqa: PLW0108 - it is made with the lease
+            others=others,
+            above_epoch=max(epochs, default=0),
+        )
+        ownership = Ownership(
+            rpc, stream.name, lease=lease, fold=fold, desks=desks, look=lambda: state_of(rpc, stream.name)
+        )
+        saving = Saving(store, fold, lease)
+        _let_see(ops, stream.name, lease, fold, connection)
+        return Shard(stream.name, fold, lease, ownership, saving, remember_seconds, settings.save_seconds)
+
+    shards = Shards(connection, make_shard, by_stream)
+    shards.settle(streams, asked_at_ns=asked_at_ns)
     tasks = [
         asyncio.create_task(part)
         for part in (
-            fold.follow(),
-            answer(),
-            _say_ready(rpc, lease, ops),
-            saving.keep(settings.save_seconds),
+            shards.live(),
+            SharingOut(rpc, name, by_stream).live(),
+            _say_ready(rpc, shards, ops),
             _sweep(windows),
         )
     ]
     try:
         await _first_failure(tasks)
     except asyncio.CancelledError:
-        # The fold goes on while the last requests in flight are stored.
-        await _leave(lease, ownership, saving)
+        # Nothing is given to this process any more, and the folds go on while the last requests in flight are stored.
+        await end(tasks)
+        await shards.leave()
         raise
     finally:
         await end(tasks)
+        await shards.end()
         await _stop(broker)
 
 
-def _let_see(ops: Ops, lease: Lease, ledger: Ledger, connection: Client) -> None:
+def _ledgers(settings: QuotaSettings, remember_seconds: float, saved: Mapping[int, Saved]) -> dict[int, Ledger]:
+    """One for each partition, with what was saved of it."""
+    ledgers = {}
+    for partition in range(PARTITIONS):
+        ledger = Ledger(reservation_seconds=settings.reservation_seconds, remember_seconds=remember_seconds)
+        if (left := saved.get(partition)) is not None:
+            ledger.count.restore(left.identity, left.position, left.units, left.charged)
+            ledger.recalls_ids = False
+        ledgers[partition] = ledger
+    return ledgers
+
+
+def _let_see(ops: Ops, stream: str, lease: Lease, fold: Fold, connection: Client) -> None:
     """What the ops server looks at."""
-    OWNER.set_function(lambda: lease.epoch() is not None)
-    EPOCH.set_function(lambda: lease.epoch() or 0)
-    RESERVATIONS.set_function(lambda: ledger.reservations)
-    UNSAVED_MESSAGES.set_function(lambda: ledger.position.sequence - ledger.count.saved_sequence)
+    OWNER.labels(stream).set_function(lambda: lease.epoch() is not None)
+    EPOCH.labels(stream).set_function(lambda: lease.epoch() or 0)
+    RESERVATIONS.labels(stream).set_function(lambda: sum(one.reservations for one in fold.ledgers.values()))
+    UNSAVED_MESSAGES.labels(stream).set_function(lambda: max(one.count.unsaved for one in fold.ledgers.values()))
 
     async def measure_lag() -> None:
-        end = (await state_of(connection, STREAMS[0])).last_sequence
-        LAG_MESSAGES.set(max(end - ledger.position.sequence, 0))
+        end = (await state_of(connection, stream)).last_sequence
+        LAG_MESSAGES.labels(stream).set(max(end - fold.through, 0))
 
-    ops.measure(measure_lag, LAG_MESSAGES)
+    ops.measure(measure_lag, LAG_MESSAGES.labels(stream))
 
 
-async def _say_ready(connection: Client, lease: Lease, ops: Ops) -> None:
+async def _say_ready(connection: Client, shards: Shards, ops: Ops) -> None:
     """A standby is ready too, if the owner lives."""
-    await lease.somebody_answers.wait()
+    await shards.somebody_answers()
     await serve_ready(connection, "quota")
     ops.works()
 
@@ -156,20 +177,6 @@ async def _first_failure(tasks: list[asyncio.Task[None]]) -> None:
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
     for task in done:
         task.result()
-
-
-async def _leave(lease: Lease, ownership: Ownership, saving: Saving) -> None:
-    epoch = lease.epoch()
-    if epoch is None:
-        return
-    try:
-        await ownership.hand_over()
-    except (StreamError, *BROKER_DOWN) as error:
-        log.warning("not_handed_over", error=repr(error))
-    try:
-        await saving.once(epoch)
-    except (Fenced, OperationalError) as error:
-        log.warning("not_saved", error=str(error))
 
 
 def _unique_name() -> str:
@@ -186,13 +193,3 @@ async def _sweep(windows: Windows) -> None:
     while True:
         await asyncio.sleep(_SWEEP_SECONDS)
         windows.drop_idle(now().monotonic_ns)
-
-
-async def _patiently(action: Callable[[], Awaitable[T]]) -> T:
-    """Repeat until NATS and Postgres are there."""
-    while True:
-        try:
-            return await action()
-        except (OperationalError, *BROKER_DOWN) as error:
-            log.warning("waiting", error=str(error) or repr(error))
-            await asyncio.sleep(_RETRY_SECONDS)

@@ -1,4 +1,4 @@
-"""A fold of the stream: usage by org, month and app, and which named events each month has charged."""
+"""A fold of one partition: usage by org, month and app, and which named events each month has charged."""
 
 from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Set
@@ -22,7 +22,7 @@ def digest(event_id: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The last message of the stream that is counted; the id is empty where no message stands at the sequence."""
+    """How far a partition is counted; the id is that of its own message at the sequence, empty where there is none."""
 
     sequence: int
     message_id: str
@@ -63,9 +63,12 @@ class Snapshot:
 
 
 class Count:
-    """Usage, and the ids that can still be charged again."""
+    """Usage, and the ids that can still be charged again. `identity` is that of the stream in which it was counted;
+    None before anything was.
+    """
 
     def __init__(self) -> None:
+        self.identity: str | None = None
         self.position = BEGINNING
         self.saved_sequence = 0
         self._units: defaultdict[OrgPeriod, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -74,6 +77,11 @@ class Count:
         # What may not be saved yet: where each account changed last, and the ids in the order of the stream.
         self._changed: dict[Account, int] = {}
         self._unsaved: deque[ChargedIds] = deque()
+
+    @property
+    def unsaved(self) -> int:
+        """Sequences counted since the last save."""
+        return self.position.sequence - self.saved_sequence
 
     def total(self, org_id: str, period: str) -> int:
         """Units that an org has used of a month."""
@@ -107,8 +115,11 @@ class Count:
 
     # --- what outlives the process ------------------------------------------------------------------------------------
 
-    def restore(self, position: Position, units: dict[Account, int], charged: Iterable[ChargedIds]) -> None:
+    def restore(
+        self, identity: str, position: Position, units: dict[Account, int], charged: Iterable[ChargedIds]
+    ) -> None:
         """Begin from what was saved of the months since `oldest_period`."""
+        self.identity = identity
         self.position = position
         self.saved_sequence = position.sequence
         for (org_id, period, connection), used in units.items():

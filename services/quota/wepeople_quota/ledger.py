@@ -1,4 +1,5 @@
-"""The month: what the stream holds, plus what requests in flight hold; and the ids of the last ten minutes.
+"""The month of a partition's orgs: what its stream holds, plus what requests in flight hold; and the ids of the last
+ten minutes.
 
 Only the fold turns a reservation into usage. Everything here is memory and arithmetic: the stream and the database are
 elsewhere. Moments are nanoseconds since 1970, by the owner's clock for reservations and by the stream's for messages;
@@ -28,9 +29,15 @@ class Held:
 
 
 class Ledger:
-    """Usage by org and month, reservations by message id, and where each recent message id is in the stream."""
+    """Usage by org and month, reservations by message id, and where each recent message id is in the stream.
+
+    `stream` is whose the partition is now: a split changes it, and nothing else here. `recalls_ids` is false once what
+    was saved is restored, until the fold has learned the recent ids again.
+    """
 
     def __init__(self, *, reservation_seconds: float, remember_seconds: float) -> None:
+        self.stream = ""
+        self.recalls_ids = True
         self._remember_ns = int(remember_seconds * NANOSECONDS)
         self._reservations = Reservations(int(reservation_seconds * NANOSECONDS))
         self._sequences: dict[str, int] = {}
@@ -125,6 +132,11 @@ class Ledger:
     def pass_over(self, position: Position) -> None:
         """Go past messages that cost nobody anything."""
         self.count.position = position
+
+    def pass_idle(self, sequence: int, stored_at_ns: int) -> None:
+        """Go to where the stream has nothing more of this partition, if that is further on."""
+        if sequence > self.position.sequence:
+            self.count.position = Position(sequence, "", max(stored_at_ns, self.position.stored_at_ns))
 
     def remember(self, message_id: str, sequence: int, stored_at_ns: int) -> None:
         """Know the id of a message for as long as the stream refuses its duplicates."""

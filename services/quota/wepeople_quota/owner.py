@@ -14,7 +14,6 @@ from wepeople_contracts.quota import (
     Verdict,
     Window,
 )
-from wepeople_contracts.subjects import STREAMS
 from wepeople_quota.ledger import Held, Ledger
 from wepeople_quota.month import NANOSECONDS, month_named, month_of
 from wepeople_quota.window import Refused, Windows, WindowState
@@ -28,7 +27,7 @@ class Now(NamedTuple):
 
 
 class Owner:
-    """Decides for every org; whether its process may answer is not its affair.
+    """Decides for a partition's orgs; whether its process may answer is not its affair.
 
     A process that takes over begins with empty windows, and knows no reservation of the owner before it.
     """
@@ -58,7 +57,7 @@ class Owner:
         if request.message_id is not None:
             sequence = self._ledger.seen(request.message_id)
             if sequence is not None:
-                return Verdict(verdict=Seen(stream=STREAMS[0], sequence=sequence, key_window=key_window))
+                return Verdict(verdict=Seen(stream=self._ledger.stream, sequence=sequence, key_window=key_window))
             held = self._ledger.reserve(
                 org_id=request.org_id,
                 message_id=request.message_id,

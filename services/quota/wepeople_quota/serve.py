@@ -1,4 +1,5 @@
-"""Quota's subjects on FastStream. `reserve` is asked once for every HTTP request, so it goes the short way.
+"""Quota's subjects on FastStream, a subscription for each partition. `reserve` is asked once for every HTTP request, so
+it goes the short way.
 
 No queue group, as nothing may be shared: a standby does not subscribe at all, so that gateways learn at once when
 nobody is there. All answers are sent from here, and only here the lease is looked at: silence is one line.
@@ -7,7 +8,6 @@ nobody is there. All answers are sent from here, and only here the lease is look
 import time
 from collections import deque
 from collections.abc import Callable, Collection
-from functools import partial
 from typing import NamedTuple
 
 from faststream.nats import NatsBroker, NatsMessage
@@ -18,12 +18,11 @@ from wepeople_chassis.rpc_server import error_reply
 from wepeople_chassis.tracing import served
 from wepeople_contracts.quota import RateLimited, Release, Reserve, Seen, Usage, UsageQuery, Verdict
 from wepeople_contracts.reply import Reply
-from wepeople_contracts.subjects import QUOTA_ALL
+from wepeople_contracts.subjects import quota_filter
 from wepeople_quota.lease import Lease
 from wepeople_quota.metrics import granted, limited, month_full, seen
 from wepeople_quota.owner import Now, Owner
 
-_ASKED = QUOTA_ALL.removesuffix("*")
 _VerdictReply = Reply[Verdict]
 _UsageReply = Reply[Usage]
 
@@ -41,44 +40,41 @@ class _Kept(NamedTuple):
 
 
 class Desk:
-    """Where requests arrive. Between `listen` and `open` it keeps them, then it answers while the lease is held.
+    """Where the requests about a partition's orgs arrive. Between `listen` and `open` it keeps them, then it answers
+    while the lease is held under which it was opened last. `lease` is None until it is open.
 
     That is how a hand-over loses no request. The broker must be started, and must not apply types.
     """
 
     def __init__(
-        self, broker: NatsBroker, owner: Owner, lease: Lease, *, clock: Callable[[], float] = time.monotonic
+        self, broker: NatsBroker, partition: int, owner: Owner, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        self.partition = partition
+        self.lease: Lease | None = None
         self._owner = owner
-        self._lease = lease
         self._clock = clock
-        self._is_open = False
         self._kept: deque[_Kept] = deque()
         self._answered: list[str] | None = None
-        subscriber = partial(broker.subscriber, parser=_bare_message, decoder=_whole_message, no_reply=True)
-        reserve, usage, release = (subscriber(f"{_ASKED}{what}") for what in ("reserve", "usage", "release"))
-        reserve(self._reserve)
-        usage(self._usage)
-        release(self._release)
-        self._subscribers = (reserve, usage, release)
+        self._subscriber = broker.subscriber(
+            quota_filter(partition), parser=_bare_message, decoder=_whole_message, no_reply=True
+        )
+        self._subscriber(self._take)
 
     async def listen(self) -> None:
         """Hear requests from now on."""
-        for subscriber in self._subscribers:
-            await subscriber.start()
+        await self._subscriber.start()
 
-    async def open(self) -> None:
-        """Answer from now on, first what was kept."""
-        self._is_open = True
+    async def open(self, lease: Lease) -> None:
+        """Answer under this lease from now on, first what was kept."""
+        self.lease = lease
         while self._kept:
             kept = self._kept.popleft()
             if kept.arrived > self._clock() - KEPT_SECONDS:
                 await self._ask(kept.message, kept.make_reply)
 
-    def note_answers(self) -> list[str]:
-        """From now on write down where answers went, for `forget` of whoever hears the same requests."""
-        self._answered = []
-        return self._answered
+    def note_answers(self, answered: list[str] | None) -> None:
+        """From now on write down where answers went, for `forget` of whoever hears the same requests; or no more."""
+        self._answered = answered
 
     def forget(self, answered: Collection[str]) -> None:
         """Keep no request that another desk has answered, by where the answer went."""
@@ -86,31 +82,30 @@ class Desk:
 
     async def close(self) -> None:
         """Answer and hear no more."""
-        self._is_open = False
-        for subscriber in self._subscribers:
-            await subscriber.stop()
+        self.lease = self._answered = None
+        await self._subscriber.stop()
         self._kept.clear()
 
-    async def _reserve(self, message: Msg) -> None:
-        await self._ask(message, verdict_reply)
-
-    async def _usage(self, message: Msg) -> None:
-        await self._ask(message, usage_reply)
+    async def _take(self, message: Msg) -> None:
+        match message.subject.rpartition(".")[2]:
+            case "reserve":
+                await self._ask(message, verdict_reply)
+            case "usage":
+                await self._ask(message, usage_reply)
+            case "release":
+                self._owner.release(Release.model_validate_json(message.data))
 
     async def _ask(self, message: Msg, make_reply: _MakeReply) -> None:
-        epoch = self._lease.epoch()
-        if not self._is_open:
+        lease = self.lease
+        if lease is None:
             self._kept.append(_Kept(self._clock(), message, make_reply))
-        elif epoch is not None:
+        elif (epoch := lease.epoch()) is not None:
             with served("quota", message.headers):
                 reply = make_reply(self._owner, message.data, epoch)
             # Without FastStream's own reply, whose headers cost us a sixth and the gateway their parsing.
             await message.respond(reply)
             if self._answered is not None:
                 self._answered.append(message.reply)
-
-    async def _release(self, message: Msg) -> None:
-        self._owner.release(Release.model_validate_json(message.data))
 
 
 def verdict_reply(owner: Owner, body: bytes, epoch: int) -> bytes:

@@ -103,3 +103,11 @@ class Usage(Message):
     reserved: int
     resets_at: datetime
     apps: list[AppUsage] = Field(default_factory=list)
+
+
+class Sharing(Message):
+    """A process of quota, called `heir`, which owns so many streams, would take a stream from an owner of two more."""
+
+    stream: str
+    heir: str
+    owns: int = Field(ge=0)

@@ -13,7 +13,7 @@ from wepeople_chassis.settings import ServiceSettings
 from wepeople_chassis.tracing import TRACEPARENT
 from wepeople_contracts.envelope import MSG_ID_HEADER
 from wepeople_contracts.reply import Reply
-from wepeople_contracts.subjects import NO_APP, PARTITIONS
+from wepeople_contracts.subjects import NO_APP, PARTITIONS, STREAMS
 from wepeople_gateway.specification.asyncapi_schemas import model_schemas, struct_schemas
 from wepeople_gateway.specification.conversations import EXCHANGES, FACTS, SIGNALS, STORED, Exchange, Signal
 from wepeople_gateway.specification.schemas import REF_TEMPLATE
@@ -21,6 +21,7 @@ from wepeople_gateway.specification.schemas import REF_TEMPLATE
 Definition = dict[str, Any]
 
 _PARAMETERS: dict[str, Definition] = {
+    "stream": {"description": "A stream, which takes some of the partitions.", "enum": list(STREAMS)},
     "partition": {
         "description": f"A hash of the org: one of {PARTITIONS}, the whole ordered history of an org in one of them.",
         "enum": [str(partition) for partition in range(PARTITIONS)],
@@ -31,7 +32,7 @@ _PARAMETERS: dict[str, Definition] = {
 }
 _INFO = {
     "title": "WePeople Ingest, inside",
-    "description": "What travels over NATS. The stream INGEST is the truth and is read from its first message; "
+    "description": "What travels over NATS. The streams are the truth and are read from their first message; "
     "requests and replies are between the services; facts are told to whoever listens. Operations are seen from the "
     "service that each names.",
 }

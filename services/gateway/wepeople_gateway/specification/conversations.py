@@ -10,7 +10,7 @@ from wepeople_contracts.directory import AppCreated, OrgFounded, WorkersImported
 from wepeople_contracts.envelope import Envelope
 from wepeople_contracts.operators import COMMANDS
 from wepeople_contracts.projection import Projected, RequestQuery, RequestStatus
-from wepeople_contracts.quota import Release, Reserve, Usage, UsageQuery, Verdict
+from wepeople_contracts.quota import Release, Reserve, Sharing, Usage, UsageQuery, Verdict
 from wepeople_contracts.subjects import (
     AUTHENTICATE,
     KEY_REVOKED,
@@ -23,6 +23,7 @@ from wepeople_contracts.subjects import (
     leaving_subject,
     partition_of,
     ready_subject,
+    sharing_subject,
 )
 
 _ORG, _APP = "{org}", "{app}"
@@ -99,6 +100,7 @@ EXCHANGES = (
 FACTS = (
     Fact("tellKeyRevoked", "auth", KEY_REVOKED, KeyRevoked),
     Fact("tellProjected", "projector", PROJECTED_ALL.replace("*", _PARTITION), Projected),
+    Fact("tellSharing", "quota", sharing_subject(_STREAM), Sharing),
 )
 
 SIGNALS = (
@@ -113,7 +115,8 @@ SIGNALS = (
         "tellLeaving",
         "quota",
         leaving_subject(_STREAM),
-        "Told by an owner that is about to stop; a standby that replies keeps what the owner leaves unanswered.",
+        "Told by an owner of a stream that is about to hand it over, to whomever it names or to anyone; a standby that "
+        "replies keeps what the owner leaves unanswered.",
         None,
     ),
 )

@@ -13,8 +13,8 @@ from wepeople_embedded.ports import free_port
 FOLDER = Path(__file__).parents[1] / "containers"
 VERSION = os.environ.get("WEPEOPLE_VERSION", "dev")
 PROVISION_IMAGE = f"wepeople/provision:{VERSION}"
-_TLS_OF_POSTGRES = re.compile(r"\?sslmode=verify-full&sslrootcert=[^\s\"]*")
-_PORTS = ("WP_TEST_NATS_PORT", "WP_TEST_POSTGRES_PORT", "WEPEOPLE_LISTEN", "WEPEOPLE_LISTEN_2")
+_TLS_OF_POSTGRES = re.compile(r"\?sslmode=verify-full&sslrootcert=[^\s\"&]*(&)?")
+_PORTS = ("WP_TEST_NATS_PORT", "WP_TEST_POSTGRES_PORT", "WP_TEST_REPLICA_PORT", "WEPEOPLE_LISTEN", "WEPEOPLE_LISTEN_2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Deployment:
     def from_outside(self, text: str) -> str:
         """Addresses of containers, for somebody on this machine."""
         text = text.replace("@postgres:5432", f"@localhost:{self.compose.environment['WP_TEST_POSTGRES_PORT']}")
+        text = text.replace(",postgres-replica:5432", f",localhost:{self.compose.environment['WP_TEST_REPLICA_PORT']}")
         return text.replace("tls://nats:4222", self.nats_url).replace("/run/ca/ca.crt", str(self.ca_file))
 
     @property
@@ -66,7 +67,7 @@ async def deployed(directory: Path, *, files: Sequence[Path] = ()) -> AsyncItera
     has_tls = await postgres_has_tls()
     without = () if has_tls else (FOLDER / "compose.postgres-without-tls.yaml",)
     if not has_tls:
-        _without_tls(secrets)
+        without_tls(secrets)
     compose = Compose(
         project=f"wepeople-test-{os.getpid()}",
         files=(COMPOSE_FILE, FOLDER / "compose.tests.yaml", *without, *files),
@@ -88,11 +89,13 @@ async def deployed(directory: Path, *, files: Sequence[Path] = ()) -> AsyncItera
         await everything("down", "--volumes", "--timeout", "3")
 
 
-async def make_secrets(directory: Path) -> None:
+async def make_secrets(directory: Path, *options: str) -> None:
     """By the image, as somebody without a Python does it; again it changes nothing."""
-    directory.mkdir(mode=0o700)
+    directory.mkdir(mode=0o700, exist_ok=True)
     whose = ("--user", f"{os.getuid()}:{os.getgid()}", "--volume", f"{directory}:/secrets")
-    await docker("run", "--rm", *whose, PROVISION_IMAGE, "secrets", "generate", "/secrets", "--for-containers")
+    await docker(
+        "run", "--rm", *whose, PROVISION_IMAGE, "secrets", "generate", "/secrets", "--for-containers", *options
+    )
 
 
 async def postgres_has_tls() -> bool:
@@ -101,11 +104,11 @@ async def postgres_has_tls() -> bool:
     return (await docker("run", "--rm", "--entrypoint", "sh", POSTGRES_IMAGE, "-c", command)).strip() != "0"
 
 
-def _without_tls(secrets: Path) -> None:
+def without_tls(secrets: Path) -> None:
     """Take from the addresses what a server without TLS can't give."""
     for file in secrets.glob("*/*"):
         if file.suffix in {"", ".json"} and _TLS_OF_POSTGRES.search(file.read_text()):
-            file.write_text(_TLS_OF_POSTGRES.sub("", file.read_text()))
+            file.write_text(_TLS_OF_POSTGRES.sub(lambda found: "?" if found[1] else "", file.read_text()))
 
 
 def _by_name(address: str) -> str:

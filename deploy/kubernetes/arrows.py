@@ -8,9 +8,9 @@ Arrow = tuple[str, str, int]
 """From, to, port."""
 
 SERVICES = ("gateway", "auth", "quota", "projector")
-USES_NATS = {"gateway", "auth", "quota", "projector", "provision", "analyst", "operator"}
-USES_POSTGRES = USES_NATS - {"gateway"}
-"""The gateway has no database."""
+USES_NATS = {"gateway", "auth", "quota", "projector", "provision", "analyst", "operator", "copier"}
+USES_POSTGRES = USES_NATS - {"gateway", "copier"}
+"""The gateway has no database, and who copies the streams needs none."""
 
 PARTS = (*sorted(USES_NATS), "nats", "postgres")
 

@@ -49,7 +49,7 @@ async def test_every_service_finds_its_own_secrets_and_only_those(tmp_path: Path
         "projector": with_database,
         "archiver": {"wepeople_nats_seed"},
         "analyst": {"wepeople_nats_seed"},
-        "backup": {"wepeople_nats_seed"},
+        "copier": {"wepeople_nats_seed"},
         "trimmer": {"wepeople_nats_seed"},
         "provision": {"wepeople_nats_seed", "wepeople_admin_dsn", "role_passwords.json"},
         "operator": {"wepeople_nats_seed", "operator.json"},

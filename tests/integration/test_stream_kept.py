@@ -27,11 +27,11 @@ async def test_the_newest_are_kept_and_what_else_is_there_is_left_alone(fresh: F
     (tmp_path / "notes").mkdir()
     interrupted = tmp_path / "2026-04-19T11-59-00Z.unfinished"
     interrupted.mkdir()
-    backup = await connect(nats_as("backup", fresh.nats_url), "tests")
+    copier = await connect(nats_as("copier", fresh.nats_url), "tests")
     for hour in range(4):
-        kept = await backup_and_keep(backup, tmp_path, 2, NOON + timedelta(hours=hour))
+        kept = await backup_and_keep(copier, tmp_path, 2, NOON + timedelta(hours=hour))
         assert [extent.messages for extent in kept.extents] == [1]
-    await backup.close()
+    await copier.close()
     assert kept.removed == ["2026-04-19T13-00-00Z"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("2026-04-19T14-00-00Z", "2026-04-19T15-00-00Z", "notes")
@@ -40,7 +40,7 @@ async def test_the_newest_are_kept_and_what_else_is_there_is_left_alone(fresh: F
 
 async def test_the_command_says_what_it_took_and_its_copy_is_brought_back(fresh: Fresh, tmp_path: Path) -> None:
     await publish(fresh, "first")
-    who = {"WEPEOPLE_NATS_SEED": SEEDS["backup"]}
+    who = {"WEPEOPLE_NATS_SEED": SEEDS["copier"]}
     taken = await wepeople(fresh.nats_url, "", "stream", "backup", str(tmp_path), "--keep", "1", **who)
     assert taken.code == 0, taken.stderr
     [copy] = tmp_path.iterdir()
@@ -69,12 +69,12 @@ async def test_a_damaged_copy_is_refused_before_anything_is_changed(fresh: Fresh
 
 async def test_where_no_copy_can_be_taken_the_older_ones_stay(fresh: Fresh, tmp_path: Path) -> None:
     await publish(fresh, "first")
-    backup = await connect(nats_as("backup", fresh.nats_url), "tests")
-    await backup_and_keep(backup, tmp_path, 1, NOON)
+    copier = await connect(nats_as("copier", fresh.nats_url), "tests")
+    await backup_and_keep(copier, tmp_path, 1, NOON)
     provisioner = await connect(nats_as("provision", fresh.nats_url), "tests")
     await provisioner.jetstream().delete_stream("INGEST")
     with pytest.raises(ProvisionError, match="no stream to copy"):
-        await backup_and_keep(backup, tmp_path, 1, NOON + timedelta(hours=1))
+        await backup_and_keep(copier, tmp_path, 1, NOON + timedelta(hours=1))
     assert [path.name for path in tmp_path.iterdir()] == ["2026-04-19T12-00-00Z"]
-    await backup.close()
+    await copier.close()
     await provisioner.close()

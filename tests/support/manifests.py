@@ -16,7 +16,7 @@ from wepeople_provision.settings import ProvisionSettings
 from wepeople_quota.settings import QuotaSettings
 
 SERVICES = ("gateway", "auth", "quota", "projector")
-OURS = (*SERVICES, "provision", "operator")
+OURS = (*SERVICES, "provision", "operator", "copier")
 SECRETS = HERE / "secrets"
 
 SETTINGS: dict[str, type[ServiceSettings]] = {
@@ -25,8 +25,11 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "quota": QuotaSettings,
     "projector": ProjectorSettings,
     "provision": ProvisionSettings,
+    "copier": ServiceSettings,
 }
 """By the name of the process."""
+
+_WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
 
 Document = dict[str, Any]
 
@@ -70,18 +73,24 @@ def named(document: Document) -> str:
 def workloads() -> Iterator[tuple[str, Document]]:
     """Overlay and document of everything that makes pods."""
     for overlay in OVERLAYS:
-        for document in of_kind(overlay, "Deployment", "StatefulSet", "Job"):
+        for document in of_kind(overlay, *_WORKLOADS):
             yield overlay, document
 
 
 def workload(overlay: str, name: str) -> Document:
-    [found] = [d for d in of_kind(overlay, "Deployment", "StatefulSet", "Job") if d["metadata"]["name"] == name]
+    [found] = [d for d in of_kind(overlay, *_WORKLOADS) if d["metadata"]["name"] == name]
     return found
 
 
 def pod(document: Document) -> dict[str, Any]:
-    spec: dict[str, Any] = document["spec"]["template"]["spec"]
+    spec: dict[str, Any] = _template(document)["spec"]
     return spec
+
+
+def _template(document: Document) -> dict[str, Any]:
+    spec = document["spec"]
+    found: dict[str, Any] = (spec["jobTemplate"]["spec"] if document["kind"] == "CronJob" else spec)["template"]
+    return found
 
 
 def container(document: Document) -> dict[str, Any]:
@@ -92,7 +101,7 @@ def container(document: Document) -> dict[str, Any]:
 
 def part(document: Document) -> str:
     """Whose pods these are, for the NetworkPolicies."""
-    label: str = document["spec"]["template"]["metadata"]["labels"]["wepeople.io/part"]
+    label: str = _template(document)["metadata"]["labels"]["wepeople.io/part"]
     return label
 
 

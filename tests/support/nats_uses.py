@@ -59,11 +59,11 @@ TAKING_APART = {"partitions_in", "partition_of", "partition_token", "parse_inges
 
 PROVISION = {"provision"}
 CALLS_OF_A_STREAM = {
-    "STREAM.INFO.*": SERVICES | READERS | PROVISION | {"backup"},
+    "STREAM.INFO.*": SERVICES | READERS | PROVISION | {"copier"},
     "STREAM.CREATE.*": PROVISION,
     "STREAM.UPDATE.*": PROVISION,
     "STREAM.MSG.GET.*": {"gateway", "projector", "archiver", "trimmer", "analyst", "operator", "provision"},
-    "STREAM.SNAPSHOT.*": PROVISION | {"backup"},
+    "STREAM.SNAPSHOT.*": PROVISION | {"copier"},
     "STREAM.RESTORE.*": PROVISION,
     "STREAM.DELETE.*": PROVISION,
     "STREAM.PURGE.*": PROVISION | {"trimmer"},
@@ -87,7 +87,7 @@ CALLS = {
     "INFO": PROVISION,
 }
 
-SNAPSHOTS = {"ACK": PROVISION | {"backup"}, "RESTORE": PROVISION}
+SNAPSHOTS = {"ACK": PROVISION | {"copier"}, "RESTORE": PROVISION}
 """Who takes a copy, and who puts it back."""
 
 SUBJECTS = [use for uses in USES.values() for use in uses] + [

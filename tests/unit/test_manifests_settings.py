@@ -115,8 +115,8 @@ def test_compose_and_kubernetes_set_the_same_variables(part: str) -> None:
         assert compose >= TLS_ENDS_IN_THE_GATEWAY
         kubernetes -= TLS_ENDS_BEFORE_THE_GATEWAY
         compose -= TLS_ENDS_IN_THE_GATEWAY
-    if part == "provision":
-        # It does not listen; the image says where, for those that do.
+    if part in ("provision", "copier"):
+        # They do not listen; the image says where, for those that do.
         compose -= {"WEPEOPLE_OPS_HOST", "WEPEOPLE_OPS_PORT"}
 
     assert compose == kubernetes

@@ -134,7 +134,7 @@ USERS: Mapping[str, Permissions] = {
         answers=("operator",),
     ),
     "trimmer": Permissions(publishes=(*_PROJECTING, *_TRIMMING)),
-    "backup": Permissions(publishes=_COPYING),
+    "copier": Permissions(publishes=_COPYING),
     "analyst": Permissions(publishes=_PROJECTING, subscribes=(PROJECTED_ALL,)),
     "operator": Permissions(
         publishes=(*_PROJECTING, *_LEASES, auth_command("*"), _USAGE, *map(ready_subject, SERVICES)),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+import wepeople_archiver.metrics
 import wepeople_auth.metrics
 import wepeople_chassis.metrics
 import wepeople_gateway.metrics
@@ -29,6 +30,7 @@ SERVICES = {
     "auth": wepeople_auth.metrics,
     "quota": wepeople_quota.metrics,
     "projector": wepeople_projector.metrics,
+    "archiver": wepeople_archiver.metrics,
     "`wepeople projection run`": wepeople_projections.replay.watched,
 }
 TARGET_LABELS = {"job", "instance", "le"}
@@ -126,7 +128,7 @@ def test_the_docs_name_no_metric_that_is_not_there() -> None:
 def test_prometheus_asks_each_service_by_its_name_on_its_ops_port() -> None:
     config = yaml.safe_load((OBSERVE / "prometheus.yml").read_text())
     asked = {job["job_name"]: job["dns_sd_configs"][0] for job in config["scrape_configs"]}
-    assert asked.keys() == {"gateway", "auth", "quota", "projector"}
+    assert asked.keys() == {"gateway", "auth", "quota", "projector", "archiver"}
     assert all(found["names"] == [service] and found["port"] == 9090 for service, found in asked.items())
     assert all((OBSERVE / file).exists() for file in config["rule_files"])
 

@@ -147,7 +147,7 @@ async def test_rows_to_be_skipped_stop_nothing_and_leave_no_trace(ground: Ground
     await ground.store(founded(ORG), request(("a", "w1"), (POISON, "w2")), request((UNFIT, "w3")))
     await store_bytes(ground.connection, ingest_subject(ORG, "app", "events"), b"\xff", "m1")
 
-    await ground.build(tally, on_poison="stop", skipped=frozenset({(2, 1), (3, 0), (4, -1)}))
+    await ground.build(tally, on_poison="stop", skipped={partition_of(ORG): frozenset({(2, 1), (3, 0), (4, -1)})})
 
     assert await parked(ground) == []
     assert await events(ground) == [(2, "a")]

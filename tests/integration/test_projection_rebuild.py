@@ -52,8 +52,8 @@ async def test_what_was_parked_when_that_was_asked_for_is_not_kept_when_it_is_as
     first = await analyst.projection("rebuild", "deploys")
     assert (first.code, "message 4" in first.stderr) == (1, True)
     await analyst.rows(
-        "WITH m AS (INSERT INTO deploys_v1_rebuild.parked_messages VALUES (7, '', '', now(), '') RETURNING 1) "
-        "INSERT INTO deploys_v1_rebuild.parked VALUES (7, 0, '', '', 'parked', '') RETURNING 1"
+        "WITH m AS (INSERT INTO deploys_v1_rebuild.parked_messages VALUES (7, '', '', now(), '', 0) RETURNING 1) "
+        "INSERT INTO deploys_v1_rebuild.parked VALUES (7, 0, '', '', 'parked', '', 0, now(), NULL, 0) RETURNING 1"
     )
     second = await analyst.projection("rebuild", "deploys")
     assert (second.code, "message 4" in second.stderr) == (1, True)

@@ -111,8 +111,8 @@ async def test_a_proof_counts_for_a_promotion_until_something_has_changed_or_a_d
     for change, why in (
         ("UPDATE deploys_v1.verified SET verified_at = now() - interval '25 hours' RETURNING 1", "24 hours ago"),
         (
-            "WITH m AS (INSERT INTO deploys_v1.parked_messages VALUES (1, '', '', now(), '') RETURNING 1) "
-            "INSERT INTO deploys_v1.parked VALUES (1, 0, '', '', 'applied', '', 1, now(), now()) RETURNING 1",
+            "WITH m AS (INSERT INTO deploys_v1.parked_messages VALUES (1, '', '', now(), '', 0) RETURNING 1) "
+            "INSERT INTO deploys_v1.parked VALUES (1, 0, '', '', 'applied', '', 1, now(), now(), 0) RETURNING 1",
             "since parked rows were retried",
         ),
     ):

@@ -14,11 +14,10 @@ from tests.support.read_models import eventually, query
 from tests.support.stored import store
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.postgres import Pool, make_pool
-from wepeople_chassis.stream import state_of
+from wepeople_chassis.stream import takers
 from wepeople_chassis.tasks import end
 from wepeople_contracts.directory import DirectoryFact
 from wepeople_contracts.envelope import Envelope
-from wepeople_contracts.subjects import PARTITIONS, STREAMS
 from wepeople_projections import Projection
 from wepeople_projections.definition.projection import Definition, define
 from wepeople_projections.folding.position import Position
@@ -78,8 +77,8 @@ class Ground:
 
     async def build(self, definition: Definition, schema: str | None = None, **options: Any) -> None:
         """Run up to what the stream holds now."""
-        last = (await state_of(self.connection, STREAMS[0])).last_sequence
-        chosen: dict[str, Any] = {"until": dict.fromkeys(range(PARTITIONS), last), "gives_way": False} | options
+        ends = {partition: stream.last_sequence for partition, stream in (await takers(self.connection)).items()}
+        chosen: dict[str, Any] = {"until": ends, "gives_way": False} | options
         async with asyncio.timeout(60):
             await self.engine(definition, schema, **chosen).run()
 

@@ -1,6 +1,7 @@
 """A provisioned database and an empty stream for each test, cheaply: the database is cloned from a template."""
 
 import asyncio
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from wepeople_provision.migrations import installed_files
 from wepeople_provision.provision import provision_database
 from wepeople_provision.roles import LOGIN_ROLES
 from wepeople_provision.stream import provision_streams
+from wepeople_provision.stream_plan import Wishes
 
 RENEW_SECONDS = 5.0
 
@@ -67,16 +69,17 @@ async def fresh_database(template: Template) -> AsyncIterator[str]:
         yield admin_dsn
 
 
-async def renew_stream(connection: Client) -> None:
-    """Delete the stream and provision it: sequences start at 1 again, and no message id is remembered; nobody holds
-    quota's lease, whatever became of an earlier test's processes.
+async def renew_stream(connection: Client, streams: int | None = None) -> None:
+    """Delete the streams and provision one, or so many: sequences start at 1 again, and no message id is remembered;
+    nobody holds quota's lease, whatever became of an earlier test's processes.
     """
-    for name in (STREAMS[0], LEASE_STREAM):
+    there = json.loads((await connection.request("$JS.API.STREAM.NAMES", b"", timeout=10)).data)["streams"] or []
+    for name in {*STREAMS, LEASE_STREAM} & set(there):
         await connection.request(f"$JS.API.STREAM.DELETE.{name}", b"", timeout=10)
     deadline = time.monotonic() + RENEW_SECONDS
     while True:
         try:
-            await provision_streams(connection)
+            await provision_streams(connection, Wishes(streams=streams))
             return
         except ProvisionError:
             # The server may still be removing the files of the stream that it says is gone.

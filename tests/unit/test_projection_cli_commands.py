@@ -154,6 +154,6 @@ def test_a_position_is_held_back_only_by_partitions_of_which_something_is_left()
 
 def test_what_ends_beyond_the_stream_is_not_finished_though_nothing_is_left() -> None:
     about = msgspec.structs.replace(target(1).about, selection=Selection(to_sequence=200))
-    assert state_of(about, processes=1, end=128, left=0) == "running"
-    assert state_of(about, processes=0, end=128, left=0) == "stopped"
-    assert state_of(about, processes=0, end=200, left=0) == "finished"
+    assert state_of(about, processes=1, ends={0: 128}, left=0) == "running"
+    assert state_of(about, processes=0, ends={0: 128}, left=0) == "stopped"
+    assert state_of(about, processes=0, ends={0: 200}, left=0) == "finished"

@@ -28,6 +28,6 @@ class Live(Projection):
         "kept": "SELECT table_name, kept_from, dropped_at FROM {schema}.kept",
         "checkpoint": "SELECT partition, stream_identity, sequence, moved_at FROM {schema}.checkpoint",
         "parked": "SELECT p.sequence, p.row_index, p.org_id, p.worker_id, p.status, p.reason, p.attempts, p.parked_at, "
-        "p.resolved_at, m.subject, m.message_id, m.stored_at, m.data "
-        "FROM {schema}.parked p LEFT JOIN {schema}.parked_messages m USING (sequence)",
+        "p.resolved_at, m.subject, m.message_id, m.stored_at, m.data, p.partition "
+        "FROM {schema}.parked p LEFT JOIN {schema}.parked_messages m USING (partition, sequence)",
     }

@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from wepeople_chassis.operator import Operator, fail
-from wepeople_projections.commands.parked import Line, last_line, plain
+from wepeople_projections.commands.parked import Line, last_line, plain, several_orgs
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.steering import told
 from wepeople_projections.commands.targets import Target, code_of, find_target
@@ -30,6 +30,7 @@ def decide(
     name: str,
     sequence: int | None,
     row: int | None,
+    org: str | None,
     *,
     every: bool,
     decision: Literal["retry", "skip"],
@@ -44,10 +45,13 @@ def decide(
         async with workplace(operator, dsn, as_json=as_json) as place:
             async with place.pool.connection() as owner:
                 target = await find_target(owner, name, None)
-                wanted = {"decision": decision, "every": every, "sequence": sequence, "row": row}
-                chosen = await execute(owner, "decide", target.schema, **wanted)
+                wanted = {"every": every, "sequence": sequence, "row": row, "org": org}
+                found = [] if every else await execute(owner, "parked_of_message", target.schema, **wanted)
+                if several := several_orgs(found):
+                    fail(several)
+                chosen = await execute(owner, "decide", target.schema, decision=decision, **wanted)
                 runs = bool(await member_count(owner, target.schema))
-                waits = "" if chosen or every else await _waits(owner, target.schema, sequence, row)
+                waits = "" if chosen or every else await _waits(owner, target.schema, sequence, row, org)
             if not chosen:
                 unknown = f"There is no such parked row in {target.schema}. `parked list` shows what there is."
                 fail(waits or unknown, 1)
@@ -99,7 +103,7 @@ async def _outcome(place: Workplace, schema: str, chosen: list[Line]) -> list[Li
     """What the decided rows are, once none is left to be tried, or after some seconds."""
     until = time.monotonic() + WAIT_SECONDS
     sql = statements(schema)
-    asked = [[line["sequence"] for line in chosen], [line["row"] for line in chosen]]
+    asked = [[line[name] for line in chosen] for name in ("partition", "sequence", "row")]
     while time.monotonic() < until:
         async with place.pool.connection() as owner:
             left = await (await owner.execute(sql["left_to_settle"], asked)).fetchone()
@@ -111,9 +115,11 @@ async def _outcome(place: Workplace, schema: str, chosen: list[Line]) -> list[Li
         return await cursor.fetchall()
 
 
-async def _waits(owner: AsyncConnection[Any], schema: str, sequence: int | None, row: int | None) -> str:
+async def _waits(
+    owner: AsyncConnection[Any], schema: str, sequence: int | None, row: int | None, org: str | None
+) -> str:
     """In words, what must be decided before that row; nothing when it does not wait."""
-    found = await (await owner.execute(statements(schema)["blocker"], [sequence, row, row])).fetchone()
+    found = await (await owner.execute(statements(schema)["blocker"], [sequence, row, row, org, org])).fetchone()
     if found is None:
         return ""
     waiting, waiting_row, before, before_row = found

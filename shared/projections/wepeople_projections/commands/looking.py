@@ -8,7 +8,7 @@ from nats.aio.client import Client
 from psycopg import AsyncConnection
 
 from wepeople_chassis.operator import Operator, operator_connection, show
-from wepeople_chassis.stream import takers
+from wepeople_chassis.stream import StreamState, takers
 from wepeople_projections.commands.choosing import in_words
 from wepeople_projections.commands.session import command, connection
 from wepeople_projections.commands.targets import Target, all_targets
@@ -76,8 +76,7 @@ def show_status(name: str | None, as_json: bool) -> None:
 
 async def _line(reading: AsyncConnection[Any], stream: Client, target: Target, rows_before: int) -> dict[str, Any]:
     # Asked first: a partition of which nothing is left has then all up to there, wherever its last message is.
-    ends = {partition: taker.last_sequence for partition, taker in (await takers(stream)).items()}
-    end = max(ends.values())
+    streams = await takers(stream)
     found = await checkpoints(reading, target.schema)
     positions = sequences(found)
     asked = stretches(positions, target.about.selection)
@@ -89,9 +88,9 @@ async def _line(reading: AsyncConnection[Any], stream: Client, target: Target, r
     [verified] = await execute(reading, "verified_at", target.schema)
     return {
         "projection": target.schema,
-        "state": state_of(target.about, processes, end, sum(left.values())),
+        "state": state_of(target.about, processes, {n: streams[n].last_sequence for n in left}, sum(left.values())),
         "serving": "yes" if target.serving else "no",
-        "position": position_of(target.about.selection, positions, left, end),
+        "position": whereabouts(target.about.selection, positions, left, streams),
         "lag_messages": sum(left.values()),
         "lag_seconds": round(max(ages, default=0.0), 3),
         "rows": rows,
@@ -106,6 +105,20 @@ async def _line(reading: AsyncConnection[Any], stream: Client, target: Target, r
     }
 
 
+def whereabouts(
+    selection: Selection, positions: Mapping[int, int], left: Mapping[int, int], streams: Mapping[int, StreamState]
+) -> int | str:
+    """Up to where nothing is missing, in each stream that has something of the selection."""
+    found = {}
+    for name in dict.fromkeys(streams[partition].name for partition in sorted(left)):
+        own = {partition: left[partition] for partition in left if streams[partition].name == name}
+        part = selection.of_partition(min(own))
+        found[name] = position_of(part, positions, own, streams[min(own)].last_sequence)
+    if len(found) == 1:
+        return next(iter(found.values()))
+    return ", ".join(f"{name} {position}" for name, position in found.items())
+
+
 def position_of(selection: Selection, positions: Mapping[int, int], left: Mapping[int, int], end: int) -> int:
     """Up to where nothing is missing: only partitions of which something is left hold it back."""
     last = selection.to_sequence
@@ -113,12 +126,12 @@ def position_of(selection: Selection, positions: Mapping[int, int], left: Mappin
     return min((positions[partition] for partition, messages in left.items() if messages), default=reached)
 
 
-def state_of(about: About, processes: int, end: int, left: int) -> str:
-    """In one word what a version does, while the stream ends there and so many messages are left."""
+def state_of(about: About, processes: int, ends: Mapping[int, int], left: int) -> str:
+    """In one word what a version does, while the partitions that it reads end there and so many messages are left."""
     if about.paused:
         return "paused"
-    last = about.selection.to_sequence
-    if last is not None and end >= last and not left:
+    lasts = {partition: about.selection.of_partition(partition).to_sequence for partition in ends}
+    if not left and all(last is not None and ends[partition] >= last for partition, last in lasts.items()):
         return "finished"
     return "running" if processes else "stopped"
 

@@ -34,15 +34,17 @@ def list_parked(name: str, every: bool, limit: int, as_json: bool) -> None:
     command(work)
 
 
-def show_parked(name: str, sequence: int, row: int | None, as_json: bool) -> None:
+def show_parked(name: str, sequence: int, row: int | None, org: str | None, as_json: bool) -> None:
     """One parked message."""
 
     async def work(operator: Operator) -> None:
         async with connection(operator.postgres_dsn) as reading:
             target = await find_target(reading, name, None)
-            found = await execute(reading, "parked_of_message", target.schema, sequence=sequence, row=row)
+            found = await execute(reading, "parked_of_message", target.schema, sequence=sequence, row=row, org=org)
         if not found:
             fail(f"Nothing is parked of message {sequence} in {target.schema}.", 1)
+        if several := several_orgs(found):
+            fail(several)
         message = {key: plain(found[0])[key] for key in ("sequence", "subject", "message_id", "stored_at")}
         message |= {"content": _content(found[0]["subject"], bytes(found[0]["data"]))}
         rows = [{k: v for k, v in plain(line).items() if k not in (*message, "data")} for line in found]
@@ -56,6 +58,12 @@ def show_parked(name: str, sequence: int, row: int | None, as_json: bool) -> Non
         print(json.dumps(message, indent=2, ensure_ascii=False))
 
     command(work)
+
+
+def several_orgs(found: list[Line]) -> str:
+    """What to say where a sequence means messages of several orgs: each stream numbers its own."""
+    orgs = {line["org_id"] for line in found} if len({line["partition"] for line in found}) > 1 else set()
+    return f"That message is of several orgs; say which with --org: {', '.join(sorted(orgs))}." if orgs else ""
 
 
 def _content(subject: str, data: bytes) -> Any:

@@ -103,17 +103,15 @@ async def _check_stream(place: Workplace, target: Target, streams: Mapping[int, 
 
 async def _check_replaces(place: Workplace, target: Target, serving: Target) -> None:
     """`TargetError` when it has less of the stream than the version that it would replace."""
-    selection, to_sequence = target.about.selection, target.about.selection.to_sequence
-    if replace(selection, to_sequence=None) not in (Selection(), replace(serving.about.selection, to_sequence=None)):
+    selection = target.about.selection
+    if _endless(selection) not in (Selection(), _endless(serving.about.selection)):
         raise TargetError(
             f"{target.schema} has only a part of the stream, and not the same as {serving.schema}, which readers see. "
             f"If that is meant, first take that away: wepeople projection drop {serving.schema} --serving"
         )
     async with place.pool.connection() as connection:
         seen = await outdated(connection, serving.schema, await kept_from(connection, target.schema))
-        reached = max(
-            (line.message_sequence for line in (await checkpoints(connection, serving.schema)).values()), default=0
-        )
+        reached = await checkpoints(connection, serving.schema)
     if seen:
         table, piece = seen[-1]
         raise TargetError(
@@ -121,11 +119,17 @@ async def _check_replaces(place: Workplace, target: Target, serving: Target) -> 
             f"{serving.schema} see them. Let them go there first: wepeople projection months {serving.schema} "
             f"--drop-before {piece.month.end}"
         )
-    if to_sequence is not None and to_sequence < reached:
-        raise TargetError(
-            f"{target.schema} ends at message {to_sequence:,}, and readers of {serving.schema} have seen "
-            f"message {reached:,} already."
-        )
+    for partition, line in reached.items():
+        to_sequence = selection.of_partition(partition).to_sequence
+        if to_sequence is not None and to_sequence < line.message_sequence:
+            raise TargetError(
+                f"{target.schema} ends at message {to_sequence:,} of partition {partition}, and readers of "
+                f"{serving.schema} have seen message {line.message_sequence:,} already."
+            )
+
+
+def _endless(selection: Selection) -> Selection:
+    return replace(selection, to_sequence=None, to_sequences={})
 
 
 async def _check_unchanged(place: Workplace, target: Target) -> None:
@@ -147,7 +151,7 @@ async def _left(place: Workplace, target: Target, ends: Mapping[int, int]) -> in
 
 async def _tell_stopped(place: Workplace, target: Target) -> None:
     """A version that nobody runs serves ever older rows."""
-    if target.about.selection.to_sequence is not None:
+    if target.about.selection.ends:
         return
     async with place.pool.connection() as connection:
         processes = await member_count(connection, target.schema)

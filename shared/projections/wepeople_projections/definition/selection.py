@@ -1,10 +1,12 @@
 """Which part of the stream a projection's handlers are given; everything unless something is said."""
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Selection(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Sequences are inclusive; an empty tuple means all.
+    """Sequences are inclusive; an empty tuple means all. Where a time was chosen of several streams, which number their
+    messages each by itself, `from_sequences` and `to_sequences` say for each partition what it means.
 
     It limits what handlers see, not what is read: whom a row is about depends on everything before it, so a projection
     that resolves workers reads its orgs' history from the start, and gives every worker the id that is the worker's
@@ -13,9 +15,28 @@ class Selection(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     from_sequence: int = 1
     to_sequence: int | None = None
+    from_sequences: dict[int, int] = {}
+    to_sequences: dict[int, int] = {}
     org_ids: tuple[str, ...] = ()
     app_ids: tuple[str, ...] = ()
     event_types: tuple[str, ...] = ()
+
+    @property
+    def ends(self) -> bool:
+        """Whether there is an end to it."""
+        return self.to_sequence is not None or bool(self.to_sequences)
+
+    def of_partition(self, partition: int) -> "Selection":
+        """The same, in the sequences of one partition."""
+        if not self.from_sequences and not self.to_sequences:
+            return self
+        return replace(
+            self,
+            from_sequence=self.from_sequences.get(partition, self.from_sequence),
+            to_sequence=self.to_sequences.get(partition, self.to_sequence),
+            from_sequences={},
+            to_sequences={},
+        )
 
     def takes_org(self, org_id: str) -> bool:
         """Whether an org is in it. Nothing of another one's history matters, not even who is who."""

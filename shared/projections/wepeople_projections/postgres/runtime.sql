@@ -68,14 +68,16 @@ CREATE TABLE {schema}.kept (
 
 -- What could not be applied: nothing is skipped in silence. row_index is -1 for a whole message.
 CREATE TABLE {schema}.parked_messages (
-    sequence   bigint      NOT NULL PRIMARY KEY,
+    sequence   bigint      NOT NULL,
     subject    text        NOT NULL,
     message_id text        NOT NULL,
     stored_at  timestamptz NOT NULL,
-    data       bytea       NOT NULL
+    data       bytea       NOT NULL,
+    partition  smallint    NOT NULL,
+    PRIMARY KEY (partition, sequence)
 );
 CREATE TABLE {schema}.parked (
-    sequence    bigint           NOT NULL REFERENCES {schema}.parked_messages,
+    sequence    bigint           NOT NULL,
     row_index   smallint         NOT NULL,
     org_id      text COLLATE "C" NOT NULL,
     worker_id   text COLLATE "C" NOT NULL,
@@ -84,10 +86,12 @@ CREATE TABLE {schema}.parked (
     attempts    integer          NOT NULL DEFAULT 0,
     parked_at   timestamptz      NOT NULL DEFAULT now(),
     resolved_at timestamptz,
-    PRIMARY KEY (sequence, row_index)
+    partition   smallint         NOT NULL,
+    PRIMARY KEY (partition, sequence, row_index),
+    FOREIGN KEY (partition, sequence) REFERENCES {schema}.parked_messages
 );
 CREATE INDEX ON {schema}.parked (org_id, worker_id) WHERE resolved_at IS NULL;
-CREATE INDEX ON {schema}.parked (sequence) WHERE resolved_at IS NULL AND status IN ('retry', 'skip');
+CREATE INDEX ON {schema}.parked (partition, sequence) WHERE resolved_at IS NULL AND status IN ('retry', 'skip');
 
 -- The rows and digest of each table and partition when they were last compared with a build from the stream.
 CREATE TABLE {schema}.verified (

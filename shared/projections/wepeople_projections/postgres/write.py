@@ -7,6 +7,8 @@ import psycopg
 from psycopg import AsyncConnection
 
 from wepeople_chassis.postgres import named_queries
+from wepeople_chassis.stream import StoredMessage
+from wepeople_contracts.subjects import partition_token
 from wepeople_projections.batch.changes import Changes
 from wepeople_projections.batch.layer import Layer, twice
 from wepeople_projections.batch.merge import Key, problem_of_row
@@ -39,6 +41,7 @@ _PARKED = tuple(
         ("worker_id", Kind.TEXT),
         ("status", Kind.TEXT),
         ("reason", Kind.TEXT),
+        ("partition", Kind.INTEGER),
     )
 )
 
@@ -96,7 +99,7 @@ async def park(connection: AsyncConnection[Any], schema: str, parked: Sequence[P
         stored_at = as_datetime(message.stored_at_ns // 1_000)
         await connection.execute(
             _SQL["park_message"].replace("{schema}", quoted(schema)),
-            [message.sequence, message.subject, message.message_id, stored_at, message.data],
+            [message.sequence, message.subject, message.message_id, stored_at, message.data, _partition(message)],
         )
     lines = (
         (
@@ -106,10 +109,15 @@ async def park(connection: AsyncConnection[Any], schema: str, parked: Sequence[P
             _storable(row.worker_id),
             "waiting" if row.waits else "parked",
             _storable(row.reason[:_REASON_LENGTH]),
+            _partition(row.message),
         )
         for row in parked
     )
     await connection.execute(_SQL["park"].replace("{schema}", quoted(schema)), [as_json(_PARKED, lines)])
+
+
+def _partition(message: StoredMessage) -> int:
+    return int(partition_token(message.subject))
 
 
 def _storable(words: str) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 import psycopg
 from nats.aio.client import Client
@@ -62,7 +63,8 @@ class Tracker:
         """Count what there is to do."""
         async with self._pool.connection() as connection:
             self._start = await positions_of(connection, self._schema)
-        ends = self._until or dict.fromkeys(range(PARTITIONS), self._selection.to_sequence)
+        chosen = {n: self._selection.of_partition(n).to_sequence for n in range(PARTITIONS)}
+        ends: Mapping[int, int | None] = self._until or chosen
         beyond = {partition: sequence for partition, sequence in ends.items() if sequence is not None}
         unbounded = Selection(org_ids=self._selection.org_ids)
         self._beyond = await count_messages(self._connection, stretches(beyond, unbounded))

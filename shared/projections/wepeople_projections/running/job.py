@@ -1,6 +1,6 @@
 """What the partitions of one run have in common."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from nats.aio.client import Client
@@ -34,3 +34,8 @@ class Job:
     pace: Pace = field(default_factory=Pace)
     room: Room = field(default_factory=Room)
     months: Months = field(default_factory=Months)
+
+    def of_partition(self, partition: int) -> "Job":
+        """The same, in the sequences of one partition."""
+        selection = self.options.selection.of_partition(partition)
+        return replace(self, options=replace(self.options, selection=selection))

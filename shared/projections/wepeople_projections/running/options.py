@@ -14,14 +14,14 @@ BATCH_BYTES = 4 * 1024 * 1024
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
     """`until`: the sequence at which each partition ends, inclusive; without, and without an end in the selection, it
-    runs for ever. `skipped`: rows (sequence, index; -1 for a whole message) that are passed over. `gives_way`: whether
-    the live read models go first.
+    runs for ever. `skipped`: rows (sequence, index; -1 for a whole message) that are passed over, by partition.
+    `gives_way`: whether the live read models go first.
     """
 
     selection: Selection = field(default_factory=Selection)
     until: Mapping[int, int] | None = None
     partitions: tuple[int, ...] = tuple(range(PARTITIONS))
     on_poison: OnPoison = "park"
-    skipped: frozenset[tuple[int, int]] = frozenset()
+    skipped: Mapping[int, frozenset[tuple[int, int]]] = field(default_factory=dict)
     gives_way: bool = True
     batch_bytes: int = BATCH_BYTES

@@ -123,7 +123,8 @@ class Pipeline:
 
     async def _fold(self, messages: list[StoredMessage], giving_way: bool) -> Changes:
         job = self._job
-        fold = Fold(job.definition, job.options.selection, self._memory, skipped=job.options.skipped)
+        skipped = job.options.skipped.get(self._checkpoint.partition, frozenset())
+        fold = Fold(job.definition, job.options.selection, self._memory, skipped=skipped)
         for group in groups_of(messages, GROUP_BYTES):
             # A batch that was begun before the live read models fell behind gives way from here on.
             async with nullcontext() if giving_way else job.pace.turn():

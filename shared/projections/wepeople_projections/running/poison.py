@@ -140,7 +140,8 @@ async def _write_part_by_part(job: Job, checkpoint: Checkpoint, batch: Prepared)
     async with job.pool.connection() as connection:
         await advance(connection, checkpoint, batch)
         memory = await load_memory(connection, job, checkpoint.partition)
-        fold = await begin_fold(connection, job, memory, batch.messages, job.options.skipped)
+        skipped = job.options.skipped.get(checkpoint.partition, frozenset())
+        fold = await begin_fold(connection, job, memory, batch.messages, skipped)
         for step in fold.steps():
             changes = step.changes
             if (error := await write_or_refuse(connection, job.schema, changes)) is not None:

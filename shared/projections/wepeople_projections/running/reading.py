@@ -34,5 +34,5 @@ def first_position(definition: Definition, selection: Selection, stream: StreamS
 
 def last_position(partition: int, selection: Selection, until: Mapping[int, int] | None) -> int | None:
     """Where a partition's work ends; None for never."""
-    ends = [end for end in ((until or {}).get(partition), selection.to_sequence) if end is not None]
-    return min(ends, default=None)
+    ends = ((until or {}).get(partition), selection.of_partition(partition).to_sequence)
+    return min((end for end in ends if end is not None), default=None)

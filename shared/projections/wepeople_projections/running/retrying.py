@@ -20,11 +20,14 @@ log = get_logger(__name__)
 
 
 class Retrying:
-    """Within one transaction. After `until` nothing more is tried, but something always was."""
+    """Of one partition, within one transaction. After `until` nothing more is tried, but something always was."""
 
-    def __init__(self, connection: AsyncConnection[Any], job: Job, memory: Memory, until: float) -> None:
+    def __init__(
+        self, connection: AsyncConnection[Any], job: Job, partition: int, memory: Memory, until: float
+    ) -> None:
         self._connection = connection
         self._job = job
+        self._partition = partition
         self._sql = statements(job.schema)
         self._memory = memory
         self._until = until
@@ -57,13 +60,13 @@ class Retrying:
             parked = again.get(due.place)
             if parked is not None and parked.waits:
                 self._give_up(due)
-                await self._connection.execute(self._sql["wait_for"], [parked.worker_id, *due.place])
+                await self._connection.execute(self._sql["wait_for"], [parked.worker_id, self._partition, *due.place])
             elif parked is not None:
                 await self._again(due, parked.reason)
 
     async def _messages(self, dues: Sequence[Due]) -> list[StoredMessage]:
         sequences = list({due.place[0] for due in dues})
-        cursor = await self._connection.execute(self._sql["parked_messages"], [sequences])
+        cursor = await self._connection.execute(self._sql["parked_messages"], [self._partition, sequences])
         return [
             StoredMessage(at, subject, message_id, int(stored_at_seconds * 1_000_000) * 1000, data)
             for at, subject, message_id, stored_at_seconds, data in await cursor.fetchall()
@@ -73,14 +76,14 @@ class Retrying:
         for sequence, row in places:
             log.info("parked_applied", schema=self._job.schema, sequence=sequence, row=row)
         if places:
-            asked = [[sequence for sequence, _ in places], [row for _, row in places]]
+            asked = [[sequence for sequence, _ in places], [row for _, row in places], self._partition]
             await self._connection.execute(self._sql["resolve"], asked)
 
     async def _again(self, due: Due, reason: str) -> None:
         sequence, row = due.place
         log.warning("parked_again", schema=self._job.schema, sequence=sequence, row=row, reason=reason)
         self._give_up(due)
-        await self._connection.execute(self._sql["park_again"], [reason, sequence, row])
+        await self._connection.execute(self._sql["park_again"], [reason, self._partition, sequence, row])
 
     def _give_up(self, due: Due) -> None:
         if due.behind is not None:

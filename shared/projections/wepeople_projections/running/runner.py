@@ -41,7 +41,7 @@ class PartitionRunner:
     def __init__(self, job: Job, feed: Feed, partition: int, on_loaded: Callable[[], None]) -> None:
         self.is_loaded = False
         self._on_loaded = on_loaded
-        self._job = job
+        self._job = job.of_partition(partition)
         self._feed = feed
         self._partition = partition
         self._filter = reading_filter(partition, job.options.selection) or nothing_of(partition)

@@ -67,98 +67,93 @@ SELECT pg_advisory_unlock(%s::int, %s::int)
 SELECT paused, serving_since IS NOT NULL FROM {schema}.about
 
 -- name: decided
-SELECT DISTINCT split_part(m.subject, '.', 2)::int
-FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
-WHERE p.resolved_at IS NULL AND p.status IN ('retry', 'skip')
+SELECT DISTINCT partition FROM {schema}.parked WHERE resolved_at IS NULL AND status IN ('retry', 'skip')
 
 -- name: unsettled
 SELECT EXISTS (SELECT FROM {schema}.parked WHERE resolved_at IS NULL AND status <> 'parked')
 
 -- name: skip
-UPDATE {schema}.parked p
+UPDATE {schema}.parked
 SET status = 'skipped', resolved_at = now()
-FROM {schema}.parked_messages m
-WHERE m.sequence = p.sequence AND split_part(m.subject, '.', 2) = %s::text AND p.resolved_at IS NULL
-  AND p.status = 'skip'
+WHERE partition = %s AND resolved_at IS NULL AND status = 'skip'
 
 -- name: retries
 SELECT p.org_id, p.sequence, p.row_index, octet_length(m.data)
-FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
-WHERE p.resolved_at IS NULL AND p.status = 'retry' AND split_part(m.subject, '.', 2) = %s::text
+FROM {schema}.parked p JOIN {schema}.parked_messages m USING (partition, sequence)
+WHERE p.resolved_at IS NULL AND p.status = 'retry' AND partition = %s
 ORDER BY p.sequence, p.row_index
 LIMIT %s
 
 -- name: loose_retries
 SELECT p.org_id, p.sequence, p.row_index, octet_length(m.data)
-FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
-WHERE p.resolved_at IS NULL AND p.status = 'retry' AND split_part(m.subject, '.', 2) = %s::text
+FROM {schema}.parked p JOIN {schema}.parked_messages m USING (partition, sequence)
+WHERE p.resolved_at IS NULL AND p.status = 'retry' AND partition = %s
   AND p.worker_id = '' AND p.row_index >= 0
 ORDER BY p.sequence, p.row_index
 LIMIT %s
 
 -- name: heads
 SELECT DISTINCT ON (p.org_id, p.worker_id) p.org_id, p.worker_id, p.sequence, p.row_index, p.status
-FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
-WHERE p.resolved_at IS NULL AND split_part(m.subject, '.', 2) = %s::text AND (p.worker_id <> '' OR p.row_index = -1)
+FROM {schema}.parked p
+WHERE p.resolved_at IS NULL AND p.partition = %s AND (p.worker_id <> '' OR p.row_index = -1)
 ORDER BY p.org_id, p.worker_id, p.sequence, p.row_index
 
 -- name: followers
 SELECT p.org_id, p.worker_id, p.sequence, p.row_index, p.status, octet_length(m.data)
 FROM unnest(%s::text[], %s::text[]) AS head(org_id, worker_id)
 JOIN {schema}.parked p USING (org_id, worker_id)
-JOIN {schema}.parked_messages m USING (sequence)
+JOIN {schema}.parked_messages m USING (partition, sequence)
 WHERE p.resolved_at IS NULL AND (p.worker_id <> '' OR p.row_index = -1)
 ORDER BY p.sequence, p.row_index
 LIMIT %s
 
 -- name: wait_again
-UPDATE {schema}.parked p
+UPDATE {schema}.parked
 SET status = 'waiting'
-FROM {schema}.parked_messages m
-WHERE m.sequence = p.sequence AND split_part(m.subject, '.', 2) = %s::text AND p.resolved_at IS NULL
-  AND p.status = 'retry'
+WHERE partition = %s AND resolved_at IS NULL AND status = 'retry'
 
 -- name: parked_messages
 SELECT sequence, subject, message_id, extract(epoch FROM stored_at), data
 FROM {schema}.parked_messages
-WHERE sequence = ANY (%s)
+WHERE partition = %s AND sequence = ANY (%s)
 ORDER BY sequence
 
 -- name: resolve
 UPDATE {schema}.parked p
 SET status = 'applied', resolved_at = now(), attempts = attempts + 1
 FROM unnest(%s::bigint[], %s::int[]) AS done(sequence, row_index)
-WHERE p.sequence = done.sequence AND p.row_index = done.row_index
+WHERE p.partition = %s AND p.sequence = done.sequence AND p.row_index = done.row_index
 
 -- name: park_again
 UPDATE {schema}.parked
 SET status = 'parked', reason = left(%s, 2000), attempts = attempts + 1
-WHERE sequence = %s AND row_index = %s
+WHERE partition = %s AND sequence = %s AND row_index = %s
 
 -- name: wait_for
 UPDATE {schema}.parked
 SET status = 'waiting', worker_id = %s
-WHERE sequence = %s AND row_index = %s
+WHERE partition = %s AND sequence = %s AND row_index = %s
 
 -- name: left_to_settle
 SELECT EXISTS (
-  SELECT FROM unnest(%s::bigint[], %s::int[]) AS chosen(sequence, row_index)
-  JOIN {schema}.parked p USING (sequence, row_index)
+  SELECT FROM unnest(%s::int[], %s::bigint[], %s::int[]) AS chosen(partition, sequence, row_index)
+  JOIN {schema}.parked p USING (partition, sequence, row_index)
   WHERE p.resolved_at IS NULL AND p.status IN ('retry', 'skip'))
 
 -- name: outcome
 SELECT p.sequence, p.row_index AS row, p.org_id, p.worker_id, p.status, p.reason, p.attempts, p.parked_at, p.resolved_at,
        m.subject, m.message_id, m.stored_at
-FROM unnest(%s::bigint[], %s::int[]) AS chosen(sequence, row_index)
-JOIN {schema}.parked p USING (sequence, row_index)
-JOIN {schema}.parked_messages m USING (sequence)
+FROM unnest(%s::int[], %s::bigint[], %s::int[]) AS chosen(partition, sequence, row_index)
+JOIN {schema}.parked p USING (partition, sequence, row_index)
+JOIN {schema}.parked_messages m USING (partition, sequence)
 ORDER BY p.sequence, p.row_index
 
 -- name: blocker
 SELECT waits.sequence, waits.row_index, b.sequence, b.row_index
 FROM {schema}.parked waits
 JOIN {schema}.parked b ON b.org_id = waits.org_id AND (b.worker_id = waits.worker_id OR b.row_index = -1)
-WHERE waits.sequence = %s AND (%s::int IS NULL OR waits.row_index = %s) AND waits.status = 'waiting'
+WHERE waits.sequence = %s AND (%s::int IS NULL OR waits.row_index = %s)
+  AND (%s::text IS NULL OR waits.org_id = %s) AND waits.status = 'waiting'
   AND b.resolved_at IS NULL AND b.status <> 'waiting'
   AND (b.sequence, b.row_index) < (waits.sequence, waits.row_index)
 ORDER BY waits.row_index, b.sequence, b.row_index

@@ -30,7 +30,7 @@ async def settle_decided(job: Job) -> None:
             stream = await stream_of(job.connection, partition)
             async with job.pool.connection() as loading:
                 checkpoint, position = await load(loading, job.schema, partition, stream.identity)
-            while await settle_some(job, checkpoint, position):
+            while await settle_some(job.of_partition(partition), checkpoint, position):
                 pass
 
 
@@ -53,7 +53,7 @@ async def settle_some(job: Job, checkpoint: Checkpoint, position: Position) -> b
                 await connection.execute(sql["wait_again"], [partition])
             return False
         memory = await load_memory(connection, job, partition)
-        retrying = Retrying(connection, job, memory, time.monotonic() + SETTLE_SECONDS)
+        retrying = Retrying(connection, job, partition, memory, time.monotonic() + SETTLE_SECONDS)
         for group in grouped(dues):
             await retrying.retry(group)
     return True

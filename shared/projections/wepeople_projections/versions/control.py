@@ -1,6 +1,7 @@
 """What commands read and decide in a projection's schema, beside `about`."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,8 +16,8 @@ from wepeople_contracts.subjects import PARTITIONS
 _STATEMENTS = named_queries(__package__, "control.sql")
 
 Connection = AsyncConnection[Any]
-RowKey = tuple[int, int]
-"""A row of a message: its sequence and its index, -1 for the message as a whole."""
+RowKey = tuple[int, int, int]
+"""A row of a message: its partition, sequence and index, -1 for the message as a whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +67,21 @@ async def positions_of(connection: Connection, schema: str) -> dict[int, int]:
 async def skipped_rows(connection: Connection, schema: str) -> frozenset[RowKey]:
     """The rows that somebody decided to leave out for good."""
     found = await execute(connection, "settled_rows", schema)
-    return frozenset((line["sequence"], line["row_index"]) for line in found)
+    return frozenset((line["partition"], line["sequence"], line["row_index"]) for line in found)
+
+
+def by_partition(rows: Iterable[RowKey]) -> dict[int, frozenset[tuple[int, int]]]:
+    """Sequence and index of rows, by partition."""
+    found = defaultdict[int, set[tuple[int, int]]](set)
+    for partition, sequence, row in rows:
+        found[partition].add((sequence, row))
+    return {partition: frozenset(places) for partition, places in found.items()}
 
 
 async def rows_aside(connection: Connection, schema: str) -> Mapping[RowKey, str]:
     """The rows that are parked or wait behind one, with the reasons."""
     found = await execute(connection, "aside", schema)
-    return {(line["sequence"], line["row_index"]): line["reason"] for line in found}
+    return {(line["partition"], line["sequence"], line["row_index"]): line["reason"] for line in found}
 
 
 async def wait_at_most(connection: Connection, seconds: float) -> None:

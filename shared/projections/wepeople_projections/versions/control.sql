@@ -5,34 +5,35 @@ SELECT partition, stream_identity, sequence, message_sequence, rows FROM {schema
 LOCK TABLE {schema}.checkpoint, {schema}.parked IN EXCLUSIVE MODE
 
 -- name: settled_rows
-SELECT sequence, row_index FROM {schema}.parked WHERE status IN ('skip', 'skipped')
+SELECT partition, sequence, row_index FROM {schema}.parked WHERE status IN ('skip', 'skipped')
 
 -- name: aside
-SELECT sequence, row_index, reason FROM {schema}.parked WHERE status IN ('parked', 'waiting', 'retry')
+SELECT partition, sequence, row_index, reason FROM {schema}.parked WHERE status IN ('parked', 'waiting', 'retry')
 
 -- name: contents_aside
 WITH messages AS MATERIALIZED (
-    SELECT sequence, subject, message_id, extract(epoch FROM stored_at) AS stored_at, sha256(data)::text AS data
+    SELECT partition, sequence, subject, message_id, extract(epoch FROM stored_at) AS stored_at, sha256(data)::text AS data
     FROM {schema}.parked_messages
 )
-SELECT p.sequence, p.row_index,
+SELECT p.partition, p.sequence, p.row_index,
        sha256(convert_to(ROW(p.org_id, p.worker_id, m.subject, m.message_id, m.stored_at, m.data)::text, 'UTF8')) AS hash
-FROM {schema}.parked p JOIN messages m USING (sequence)
+FROM {schema}.parked p JOIN messages m USING (partition, sequence)
 WHERE p.status IN ('parked', 'waiting', 'retry')
 
 -- name: parked
-SELECT p.sequence, p.row_index AS row, p.org_id, p.worker_id, p.status, p.reason, p.attempts, p.parked_at, p.resolved_at,
+SELECT p.partition, p.sequence, p.row_index AS row, p.org_id, p.worker_id, p.status, p.reason, p.attempts, p.parked_at, p.resolved_at,
        m.subject, m.message_id, m.stored_at
-FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
+FROM {schema}.parked p JOIN {schema}.parked_messages m USING (partition, sequence)
 WHERE %(every)s OR p.status NOT IN ('applied', 'skipped')
-ORDER BY p.sequence, p.row_index
+ORDER BY p.sequence, p.partition, p.row_index
 LIMIT %(limit)s
 
 -- name: parked_of_message
-SELECT p.sequence, p.row_index AS row, p.org_id, p.worker_id, p.status, p.reason, p.attempts, p.parked_at, p.resolved_at,
+SELECT p.partition, p.sequence, p.row_index AS row, p.org_id, p.worker_id, p.status, p.reason, p.attempts, p.parked_at, p.resolved_at,
        m.subject, m.message_id, m.stored_at, m.data
-FROM {schema}.parked p JOIN {schema}.parked_messages m USING (sequence)
+FROM {schema}.parked p JOIN {schema}.parked_messages m USING (partition, sequence)
 WHERE p.sequence = %(sequence)s AND (%(row)s::int IS NULL OR p.row_index = %(row)s)
+  AND (%(org)s::text IS NULL OR p.org_id = %(org)s)
 ORDER BY p.row_index
 
 -- name: decide
@@ -40,11 +41,12 @@ UPDATE {schema}.parked
 SET status = %(decision)s
 WHERE status IN ('parked', 'retry', 'skip')
   AND (%(every)s OR (sequence = %(sequence)s AND (%(row)s::int IS NULL OR row_index = %(row)s)))
-RETURNING sequence, row_index AS row, org_id, worker_id
+  AND (%(org)s::text IS NULL OR org_id = %(org)s)
+RETURNING partition, sequence, row_index AS row, org_id, worker_id
 
 -- name: take_over_messages
 INSERT INTO {schema}.parked_messages SELECT * FROM {from_schema}.parked_messages m
-WHERE EXISTS (SELECT FROM {from_schema}.parked p WHERE p.sequence = m.sequence AND p.status IN ('skip', 'skipped'))
+WHERE EXISTS (SELECT FROM {from_schema}.parked p WHERE (p.partition, p.sequence) = (m.partition, m.sequence) AND p.status IN ('skip', 'skipped'))
 ON CONFLICT DO NOTHING
 
 -- name: take_over_skipped

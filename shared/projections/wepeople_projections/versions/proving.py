@@ -17,7 +17,7 @@ from wepeople_projections.postgres.digest import Digest, Digests, digests, first
 from wepeople_projections.postgres.months import drop_pieces, hold_months, kept_from
 from wepeople_projections.replay.building import Workplace, build
 from wepeople_projections.running.options import RunOptions
-from wepeople_projections.versions.control import RowKey, execute, positions_of, skipped_rows
+from wepeople_projections.versions.control import RowKey, by_partition, execute, positions_of, skipped_rows
 
 Positions = Mapping[int, int]
 
@@ -115,7 +115,7 @@ async def take_snapshot(connection: AsyncConnection[Any], definition: Definition
         positions=await positions_of(connection, schema),
         digests=await digests(connection, schema, keys_of(definition)),
         kept_from=await kept_from(connection, schema),
-        aside={(line["sequence"], line["row_index"]): bytes(line["hash"]) for line in aside},
+        aside={(line["partition"], line["sequence"], line["row_index"]): bytes(line["hash"]) for line in aside},
         skipped=await skipped_rows(connection, schema),
         retried=retried["rows"],
     )
@@ -125,7 +125,7 @@ async def _build_up_to(
     place: Workplace, definition: Definition, check: str, about: About, original: Snapshot
 ) -> Snapshot:
     options = RunOptions(
-        selection=about.selection, until=original.positions, on_poison="park", skipped=original.skipped
+        selection=about.selection, until=original.positions, on_poison="park", skipped=by_partition(original.skipped)
     )
     await build(place, definition, check, options, f"verify {about.name}_v{about.version}")
     async with place.pool.connection() as connection:
@@ -180,8 +180,8 @@ def _aside_difference(original: Snapshot, built: Snapshot) -> str | None:
 
 
 def _row(key: RowKey) -> str:
-    sequence, row = key
-    return f"{f'row {row} of ' if row >= 0 else ''}message {sequence}"
+    partition, sequence, row = key
+    return f"{f'row {row} of ' if row >= 0 else ''}message {sequence} of partition {partition}"
 
 
 def _retried(rows: int) -> str:

@@ -22,6 +22,7 @@ from wepeople_projections.replay.building import Workplace, build
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.versions.control import (
     Reached,
+    by_partition,
     checkpoints,
     execute,
     rows_aside,
@@ -68,7 +69,7 @@ async def rebuild(place: Workplace, code: Loaded, schema: str, on_poison: OnPois
         await wait_at_most(connection, DROP_SECONDS)
         await drop_schema(connection, f"{schema}{REPLACED}")
         await _begin(connection, code, about, rebuilt, on_poison)
-    options = RunOptions(selection=about.selection, on_poison=on_poison, skipped=skipped)
+    options = RunOptions(selection=about.selection, on_poison=on_poison, skipped=by_partition(skipped))
 
     async def bring(positions: Mapping[int, Reached], what: str | None, *, gives_way: bool) -> None:
         until = await _ends(place, positions)

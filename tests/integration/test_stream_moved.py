@@ -1,0 +1,117 @@
+"""Readers of a stream of which partitions leave."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+from nats.aio.client import Client
+
+from tests.support.lone_stream import eventually, read, reader_of, store
+from wepeople_chassis.reader import StreamReader
+from wepeople_chassis.stream import StreamMoved, state_of, stream_of, stream_states, takers
+from wepeople_contracts.subjects import PARTITIONS, STREAM_SUBJECTS, partition_filter
+from wepeople_projections.folding.position import Position
+from wepeople_projections.running import reading_together
+from wepeople_projections.running.feed import Feed
+from wepeople_projections.running.pace import Pace
+from wepeople_provision.stream import provision_streams
+from wepeople_provision.stream_split import split_stream
+
+UPPER = range(PARTITIONS // 2, PARTITIONS)
+
+
+@pytest.fixture
+async def streams(connection: Client) -> Client:
+    await eventually(lambda: provision_streams(connection))
+    return connection
+
+
+async def publish(connection: Client, rounds: int, size: int = 0) -> None:
+    for number in range(rounds):
+        for partition in range(PARTITIONS):
+            body = str(number).encode() + bytes(size)
+            await connection.jetstream().publish(f"ingest.{partition}.org.app.events", body)
+
+
+async def test_a_partition_is_read_on_in_the_stream_that_takes_it_now(streams: Client) -> None:
+    js = streams.jetstream()
+    await store(js, 5, partition=9)
+    before = reader_of(streams, partition_filter(9), after=0)
+    found, batch = await read(before, lambda m, _: len(m) >= 5)
+    assert batch.through == 5
+    await split_stream(streams, "INGEST")
+    await store(js, 3, partition=3)
+    await store(js, 5, partition=9)
+
+    with pytest.raises(StreamMoved):
+        await read(before, lambda _, __: False)
+    stream = await stream_of(streams, 9)
+    reader = StreamReader(streams, stream=stream.name, filter_subject=partition_filter(9), after=5)
+    more, _ = await read(reader, lambda m, _: len(m) >= 5)
+
+    assert [int(m.data) for m in found + more] == [0, 1, 2, 3, 4] * 2
+    assert stream.identity == (await state_of(streams, "INGEST")).identity
+
+
+async def test_a_reader_of_several_partitions_hears_soon_that_one_has_left_however_much_comes(streams: Client) -> None:
+    await publish(streams, 1)
+    reader = reader_of(streams, STREAM_SUBJECTS, after=0)
+
+    async def keep_storing() -> None:
+        while True:
+            await streams.jetstream().publish("ingest.3.org.app.events", b"")
+
+    storing = asyncio.create_task(keep_storing())
+    try:
+        async with asyncio.timeout(20), aclosing(reader.batches()) as batches:
+            await anext(batches)
+            await split_stream(streams, "INGEST")
+            with pytest.raises(StreamMoved, match="partition 8, 9, 10, 11, 12, 13, 14, 15"):
+                async for _ in batches:
+                    pass
+    finally:
+        storing.cancel()
+
+
+async def test_who_reads_a_backlog_together_is_never_told_of_what_came_after_it_had_left(
+    streams: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading_together, "PULL_BYTES", 64 * 1024)
+    monkeypatch.setattr(reading_together, "WAITING_BYTES", 64 * 1024)
+    await publish(streams, 20, size=4_000)
+    identity = (await state_of(streams, "INGEST")).identity
+    feed = Feed(streams, 64 * 1024, Pace())
+    told: dict[int, int] = {}
+
+    async def read_one(partition: int) -> None:
+        batches = feed.batches("INGEST", partition, partition_filter(partition), Position(identity))
+        async with aclosing(batches):
+            async for batch in batches:
+                told[partition] = batch.through
+                await resume.wait()
+                if partition not in UPPER and batch.through >= 400:
+                    return
+
+    resume = asyncio.Event()
+    reading = {n: asyncio.create_task(read_one(n)) for n in range(PARTITIONS)}
+    async with asyncio.timeout(30):
+        while len(told) < PARTITIONS:
+            await asyncio.sleep(0.02)
+        await split_stream(streams, "INGEST")
+        for _ in range(100):
+            await streams.jetstream().publish("ingest.3.org.app.events", bytes(4_000))
+        resume.set()
+        ended = await asyncio.gather(*reading.values(), return_exceptions=True)
+
+    assert [n for n, error in enumerate(ended) if isinstance(error, StreamMoved)] == list(UPPER)
+    first_new = (await stream_of(streams, 9)).last_sequence + 1
+    assert all(told[partition] < first_new for partition in UPPER), told
+
+
+async def test_the_streams_are_named_in_order_and_each_partition_has_one(streams: Client) -> None:
+    await split_stream(streams, "INGEST")
+    found = await stream_states(streams)
+    assert [min(state.partitions) for state in found] == [0, PARTITIONS // 2]
+    assert {n: state.name for n, state in (await takers(streams)).items()} == {
+        n: state.name for state in found for n in state.partitions
+    }

@@ -1,5 +1,6 @@
 """A database of the release before row security: what is in it stays, and the old code works until it is gone."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ from tests.integration.test_projection_schema import ABOUT, DEFINITION
 from tests.support.fresh import Fresh
 from tests.support.org_tables import faults, relations
 from wepeople_chassis.postgres import act_for_org
+from wepeople_chassis.tasks import end
 from wepeople_contracts.subjects import partition_of
+from wepeople_projections.commands.running import secure_in_turns
 from wepeople_projections.postgres.ddl import create_schema
 from wepeople_projections.postgres.row_security import secure_rows
 from wepeople_provision.migrations import installed_files
@@ -77,3 +80,27 @@ async def test_a_projections_schema_is_secured_when_it_is_next_begun_and_its_org
         journal_now: list[Any] = await (await analyst.execute(query)).fetchall()
         assert journal_now == [("org_1", partition_of("org_1"), 7, "2026-02-01")]
         assert await (await analyst.execute("SELECT name FROM things_v1.thing")).fetchall() == [("kept",)]
+
+
+async def test_who_reads_is_not_held_up_behind_a_projection_that_waits_to_secure_its_tables(fresh: Fresh) -> None:
+    async with (
+        await AsyncConnection.connect(fresh.dsn("analyst"), autocommit=True) as analyst,
+        await AsyncConnection.connect(fresh.admin_dsn, autocommit=True) as admin,
+        await AsyncConnection.connect(fresh.admin_dsn, autocommit=True) as reader,
+    ):
+        await create_schema(analyst, DEFINITION, "things_v1", ABOUT)
+        await analyst.execute(AS_IT_WAS.encode())
+        async with admin.transaction():
+            await admin.execute("SELECT FROM things_v1.thing")
+            securing = asyncio.create_task(secure_in_turns(analyst, "things_v1", turn_seconds=0.2))
+            try:
+                for _ in range(20):
+                    async with asyncio.timeout(5):
+                        await reader.execute("SELECT FROM things_v1.thing")
+                    await asyncio.sleep(0.05)
+                assert not securing.done()
+            except BaseException:
+                await end([securing])
+                raise
+        await asyncio.wait_for(securing, 10)
+        assert faults(await relations(admin)) == []

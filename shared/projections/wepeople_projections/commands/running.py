@@ -2,9 +2,11 @@
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.errors import LockNotAvailable
 
 from wepeople_chassis.operator import Operator, fail, stderr
 from wepeople_chassis.tasks import run_together
@@ -30,7 +32,10 @@ from wepeople_projections.replay.watched import watched
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.poison import PoisonFound
 from wepeople_projections.running.retention import Retention, Watcher
-from wepeople_projections.versions.control import execute
+from wepeople_projections.versions.control import execute, wait_at_most
+
+TURN_SECONDS = 2.0
+_BETWEEN_TURNS_SECONDS = 0.5
 
 
 def run_projection(file: str, choice: Choice, on_poison: OnPoison | None, as_json: bool) -> None:
@@ -79,6 +84,21 @@ async def tell_parked(place: Workplace, schema: str) -> None:
         _say(f"{rows} parked: `wepeople projection parked list {schema}` shows why.")
 
 
+async def secure_in_turns(connection: AsyncConnection[Any], schema: str, turn_seconds: float = TURN_SECONDS) -> None:
+    """Secure the rows of a schema, as soon as nobody uses the tables that have to be changed for it. Who reads them
+    waits behind us for one turn at most, however long somebody else holds them.
+    """
+    while True:
+        try:
+            async with connection.transaction():
+                await wait_at_most(connection, turn_seconds)
+                await secure_rows(connection, schema)
+            return
+        except LockNotAvailable:
+            _say(f"Waiting for a table of {schema} that somebody uses.")
+        await asyncio.sleep(_BETWEEN_TURNS_SECONDS)
+
+
 async def _begun(place: Workplace, loaded: Loaded, choice: Choice, on_poison: OnPoison | None) -> About:
     """What the version's schema says of itself, once there is one that this class and these choices fit."""
     schema = loaded.definition.schema
@@ -93,8 +113,7 @@ async def _begun(place: Workplace, loaded: Loaded, choice: Choice, on_poison: On
                 f"{about.version}. Give it version = {about.version + 1}, which is built beside this one; or begin "
                 f"anew: wepeople projection drop {about.name} {about.version}"
             )
-        async with connection.transaction():
-            await secure_rows(connection, schema)
+        await secure_in_turns(connection, schema)
         if choice.anything:
             kept(about.selection, selection, schema)
         if said := without_effect(choice, selection):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 
 import pytest
 from nats.aio.client import Client
@@ -18,6 +19,7 @@ from tests.support.tally import POISON, Tally
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.stream import stream_of, takers
 from wepeople_contracts.subjects import PARTITIONS, partition_of
+from wepeople_projections.commands.choosing import Choice, ChoiceError, selection_of
 from wepeople_projections.definition.projection import Definition
 from wepeople_projections.postgres.digest import digests, keys_of
 from wepeople_projections.replay.building import Workplace
@@ -149,3 +151,30 @@ async def test_what_comes_first_after_a_split_to_a_partition_that_was_idle_is_ap
 
     assert at > 7, "or readers would take it for one that they have passed"
     assert (await stream_of(ground.connection, partition_of(UPPER))).name != "INGEST"
+
+
+async def test_a_sequence_that_is_typed_means_something_only_within_one_stream(two: Ground) -> None:
+    await two.store(founded(LOWER), founded(UPPER), request(("a", "w1"), org=LOWER))
+    with pytest.raises(ChoiceError, match=r"--from 2 is another message in each of the streams INGEST, INGEST_8\."):
+        await selection_of(two.connection, Choice(start="2"))
+    with pytest.raises(ChoiceError, match="Say a time, such as --to 2026-04-01T09:00Z, or name the org"):
+        await selection_of(two.connection, Choice(end="2"))
+
+    chosen = await selection_of(two.connection, Choice(start="2", orgs=(LOWER,)))
+
+    assert (chosen.from_sequence, chosen.from_sequences) == (2, {})
+
+
+async def test_a_time_means_in_each_stream_what_was_stored_since(two: Ground) -> None:
+    await two.store(founded(LOWER), founded(UPPER), request(("a", "w1"), org=LOWER))
+    since = datetime.now(UTC).isoformat()
+    later = await two.store(request(("b", "w1"), org=LOWER))
+    await two.store(request(("b", "w1"), org=UPPER))
+
+    chosen = await selection_of(two.connection, Choice(start=since))
+    tally = await two.create(Tally)
+    await two.build(tally, selection=chosen)
+
+    assert chosen.of_partition(partition_of(LOWER)).from_sequence == later == 3
+    assert chosen.of_partition(partition_of(UPPER)).from_sequence == 2
+    assert await two.rows("SELECT event_type FROM tally_v1.seen") == [{"event_type": "b"}] * 2

@@ -19,7 +19,7 @@ At = Annotated[
     str | None,
     typer.Option(
         metavar="SEQ|TIME",
-        help="As it stood after this position of the stream, or with all that was stored up to this time. WORKER is "
+        help="As it stood after this sequence of its org's stream, or with all that was stored up to this time. WORKER is "
         "looked up among the names of now.",
     ),
 ]

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from wepeople_chassis.operator import Operator, fail
+from wepeople_chassis.stream import takers
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.steering import told
 from wepeople_projections.commands.targets import Target, busy, code_of, find_target
@@ -26,7 +27,8 @@ def verify_projection(name: str, version: int | None, file: str | None, as_json:
             async with alone(place, target):
                 proof = await prove(place, definition, target.schema)
                 await remember(place, target.schema, proof)
-        _tell(target, proof, as_json)
+            through = await _through(place, proof)
+        _tell(target, proof, through, as_json)
 
     long_command(work, resume="What was built is dropped: a proof begins anew, by the same command.")
 
@@ -38,12 +40,22 @@ async def alone(place: Workplace, target: Target) -> AsyncIterator[None]:
         yield
 
 
-def _tell(target: Target, proof: Proof, as_json: bool) -> None:
+async def _through(place: Workplace, proof: Proof) -> str:
+    """Up to which message, in words; of each stream where there are several, for each numbers its own."""
+    ends = dict[str, int]()
+    for partition, stream in (await takers(place.stream)).items():
+        ends[stream.name] = max(ends.get(stream.name, 0), proof.snapshot.positions[partition])
+    if len(ends) == 1:
+        return f"message {proof.through:,}"
+    return ", ".join(f"message {sequence:,} of {name}" for name, sequence in ends.items())
+
+
+def _tell(target: Target, proof: Proof, through: str, as_json: bool) -> None:
     if proof.difference is None:
         tables = len(proof.definition.tables)
         said = (
             f"{target.schema} is what the stream makes of it: {proof.rows:,} rows in {tables} "
-            f"table{'' if tables == 1 else 's'}, equal in every column, up to message {proof.through:,}."
+            f"table{'' if tables == 1 else 's'}, equal in every column, up to {through}."
         )
         told({"projection": target.schema, "equal": True, "rows": proof.rows, "through": proof.through}, said, as_json)
         return

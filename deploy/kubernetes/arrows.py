@@ -7,10 +7,10 @@ them in a cluster. A part is a value of the label `wepeople.io/part`.
 Arrow = tuple[str, str, int]
 """From, to, port."""
 
-SERVICES = ("gateway", "auth", "quota", "projector")
-USES_NATS = {"gateway", "auth", "quota", "projector", "provision", "analyst", "operator", "copier"}
-USES_POSTGRES = USES_NATS - {"gateway", "copier"}
-"""The gateway has no database, and who copies the streams needs none."""
+SERVICES = ("gateway", "auth", "quota", "projector", "archiver")
+USES_NATS = {"gateway", "auth", "quota", "projector", "provision", "analyst", "operator", "copier", "archiver"}
+USES_POSTGRES = USES_NATS - {"gateway", "copier", "archiver"}
+"""The gateway has no database, and who copies the streams or archives them needs none."""
 
 PARTS = (*sorted(USES_NATS), "nats", "postgres")
 
@@ -36,6 +36,10 @@ FROM_OUTSIDE_IN_PRODUCTION_TOO: set[Arrow] = {
     (THE_MONITORING, "postgres", 9187),
     *((_THE_OPERATOR_OF_POSTGRES, "postgres", port) for port in (5432, 8000)),
 }
+OUT: set[Arrow] = {
+    *((part, "0.0.0.0/0", 443) for part in ("archiver", "quota", "projector", "operator", "analyst")),
+}
+"""To the archive's bucket, once there is an archive."""
 OUT_IN_PRODUCTION: set[Arrow] = {
     *((service, "namespace kubernetes.io/metadata.name=observability", 4318) for service in SERVICES),
     *(("postgres", "0.0.0.0/0", port) for port in (443, 6443)),
@@ -44,7 +48,7 @@ OUT_IN_PRODUCTION: set[Arrow] = {
 
 def arrows(overlay: str) -> set[Arrow]:
     """All arrows of an overlay, `dev` or `production`."""
-    always = DRAWN | FROM_OUTSIDE
+    always = DRAWN | FROM_OUTSIDE | OUT
     if overlay == "dev":
         return always
     return always | IN_PRODUCTION_TOO | FROM_OUTSIDE_IN_PRODUCTION_TOO | OUT_IN_PRODUCTION

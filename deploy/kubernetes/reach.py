@@ -48,12 +48,12 @@ import json, socket, sys
 from concurrent.futures import ThreadPoolExecutor
 def reached(way):
     try:
-        socket.create_connection(way[1:], 3).close()
+        socket.create_connection(way[1:], 2).close()
     except OSError:
         return False
     return True
 ways = json.load(sys.stdin)
-with ThreadPoolExecutor(32) as pool:
+with ThreadPoolExecutor(128) as pool:
     print(json.dumps([[way[0], way[2]] for way, there in zip(ways, pool.map(reached, ways)) if there]))
 """
 
@@ -160,6 +160,15 @@ def _pod(name: str, image: str) -> dict[str, Any]:
         },
         "spec": {
             "automountServiceAccountToken": False,
+            # Over the nodes: the plugin may run on some of them only.
+            "topologySpreadConstraints": [
+                {
+                    "topologyKey": "kubernetes.io/hostname",
+                    "maxSkew": 1,
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": {key: value}},
+                }
+            ],
             "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [
                 {

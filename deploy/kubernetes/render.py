@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RENDERED = HERE / "rendered"
 OVERLAYS = ("dev", "production")
-STEPS = ("foundation", "provision", "services", "after-rollout", "copier", "operator")
+STEPS = ("foundation", "provision", "services", "after-rollout", "copier", "archive", "operator")
 """In the order in which they are applied; the last one when somebody needs it."""
 
 KUSTOMIZE_MODULE = "sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"

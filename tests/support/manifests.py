@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from deploy.kubernetes.render import HERE, OVERLAYS, RENDERED, STEPS
+from wepeople_archiver.settings import ArchiverSettings
 from wepeople_auth.settings import AuthSettings
 from wepeople_chassis.settings import ServiceSettings
 from wepeople_gateway.settings import GatewaySettings
@@ -16,7 +17,7 @@ from wepeople_provision.settings import ProvisionSettings
 from wepeople_quota.settings import QuotaSettings
 
 SERVICES = ("gateway", "auth", "quota", "projector")
-OURS = (*SERVICES, "provision", "operator", "copier")
+OURS = (*SERVICES, "provision", "operator", "copier", "archiver")
 SECRETS = HERE / "secrets"
 
 SETTINGS: dict[str, type[ServiceSettings]] = {
@@ -26,8 +27,11 @@ SETTINGS: dict[str, type[ServiceSettings]] = {
     "projector": ProjectorSettings,
     "provision": ProvisionSettings,
     "copier": ServiceSettings,
+    "archiver": ArchiverSettings,
 }
 """By the name of the process."""
+
+_COMPOSE_FILES = ("compose.yaml", "compose.archive.yaml")
 
 _WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
 
@@ -125,3 +129,19 @@ def made_secrets() -> dict[str, set[str]]:
 
 def _key(file: str) -> str:
     return file.split("=", maxsplit=1)[0] if "=" in file else Path(file).name
+
+
+def compose_services() -> dict[str, Document]:
+    """The services of compose with all that may be put on top of them: settings, networks and secrets are added."""
+    found: dict[str, Document] = {}
+    for name in _COMPOSE_FILES:
+        for service, more in yaml.safe_load((HERE.parent / "compose" / name).read_text())["services"].items():
+            there = found.setdefault(service, {})
+            for key, value in more.items():
+                if key == "environment":
+                    there[key] = there.get(key, {}) | value
+                elif key in ("networks", "secrets"):
+                    there[key] = [*there.get(key, []), *value]
+                else:
+                    there[key] = value
+    return found

@@ -4,20 +4,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
 from deploy.kubernetes.arrows import (
     DRAWN,
     FROM_OUTSIDE,
     FROM_OUTSIDE_IN_PRODUCTION_TOO,
     IN_PRODUCTION_TOO,
+    OUT,
     OUT_IN_PRODUCTION,
     USES_NATS,
     USES_POSTGRES,
     Arrow,
 )
-from deploy.kubernetes.render import HERE, OVERLAYS
-from tests.support.manifests import OURS, container, of_kind, part, workloads
+from deploy.kubernetes.render import OVERLAYS
+from tests.support.manifests import OURS, compose_services, container, of_kind, part, workloads
 from wepeople_provision.nats_users import USERS
 
 NAMES = ("everybody", "namespace kubernetes.io/metadata.name=kube-system", 53)
@@ -49,18 +49,19 @@ def test_from_outside_come_only_the_ingress_and_the_monitoring(overlay: str) -> 
 
 @every_overlay
 def test_outside_there_are_names_for_all_and_what_production_needs(overlay: str) -> None:
-    drawn = {NAMES} | (OUT_IN_PRODUCTION if overlay == "production" else set())
+    drawn = {NAMES} | OUT | (OUT_IN_PRODUCTION if overlay == "production" else set())
 
     assert {arrow for arrow in outgoing(overlay) if not _is_inside(arrow[1])} == drawn
 
 
 def test_whoever_may_reach_nats_is_a_user_of_it_and_the_other_way_round() -> None:
-    assert USERS.keys() == USES_NATS
+    # Who trims is an operator with another credential.
+    assert USERS.keys() - {"trimmer"} == USES_NATS
 
 
 @pytest.mark.parametrize(("server", "users"), [("nats", USES_NATS), ("postgres", USES_POSTGRES)])
 def test_the_networks_of_compose_bring_the_same_parts_to_a_server(server: str, users: set[str]) -> None:
-    services = yaml.safe_load((HERE.parent / "compose" / "compose.yaml").read_text())["services"]
+    services = compose_services()
     networks = set(services[server]["networks"])
 
     together = {part for part in OURS if networks & set(services[part]["networks"])}

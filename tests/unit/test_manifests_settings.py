@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from deploy.kubernetes.render import HERE, OVERLAYS
 from tests.support.manifests import (
@@ -13,6 +12,7 @@ from tests.support.manifests import (
     SECRETS,
     SERVICES,
     SETTINGS,
+    compose_services,
     container,
     documents,
     environment,
@@ -26,7 +26,7 @@ from wepeople_chassis.settings import ServiceSettings
 from wepeople_contracts.subjects import STREAM_SUBJECTS
 
 DEPLOY = HERE.parent
-COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text())
+COMPOSE: dict[str, Any] = {"services": compose_services()}
 DOCKERFILE = (DEPLOY / "images" / "Dockerfile").read_text()
 
 TLS_ENDS_IN_THE_GATEWAY = {"WEPEOPLE_HTTP_CERTIFICATE_FILE", "WEPEOPLE_HTTP_KEY_FILE"}
@@ -141,6 +141,7 @@ def test_what_is_set_alike_has_the_same_value(overlay: str, part: str) -> None:
     kubernetes = environment(overlay, workload(overlay, part))
     compose = by_the_image(part) | {name: _default(value) for name, value in in_compose(part).items()}
     differ = {
+        "WEPEOPLE_ARCHIVE_URL",
         "WEPEOPLE_GATEWAYS",
         "WEPEOPLE_STREAM_REPLICAS",
         "WEPEOPLE_STREAM_MAX_BYTES",

@@ -2,10 +2,11 @@
 
 from pydantic import Field
 
+from wepeople_chassis.archive_settings import ArchiveSettings
 from wepeople_chassis.postgres_settings import PostgresSettings
 
 
-class QuotaSettings(PostgresSettings):
+class QuotaSettings(PostgresSettings, ArchiveSettings):
     """Quota's settings; see the chassis for how they are read."""
 
     reservation_seconds: float = Field(default=30.0, gt=10.0)

@@ -19,8 +19,8 @@ At = Annotated[
     str | None,
     typer.Option(
         metavar="SEQ|TIME",
-        help="As it stood after this sequence of its org's stream, or with all that was stored up to this time. WORKER is "
-        "looked up among the names of now.",
+        help="As it stood after this sequence of its org's stream, or with all that was stored up to this time. WORKER "
+        "is looked up among the names of now.",
     ),
 ]
 RequestArgument = Annotated[str, typer.Argument(metavar="REQUEST_ID", help="Such as req_01HP3K5V4J3M9NVT8XZKQ9YQ2E.")]

@@ -48,12 +48,12 @@ class Pair:
 
 
 @asynccontextmanager
-async def quota_pair(nats_url: str, make_process: Callable[[], ServiceProcess]) -> AsyncIterator[Pair]:
-    """Start both, and wait until both are ready: the one that answers, and the one that could."""
+async def quota_pair(nats_url: str, make_process: Callable[[], ServiceProcess], count: int = 2) -> AsyncIterator[Pair]:
+    """Start both, and wait until both are ready: the one that answers, and the one that could; or one alone."""
     async with asker(nats_url) as client:
         pair = Pair(client, [])
         try:
-            for _ in range(2):
+            for _ in range(count):
                 process = make_process()
                 process.start()
                 pair.processes.append(process)
@@ -82,10 +82,10 @@ async def answers(connection: Client, subject: str, body: bytes, seconds: float)
     return found
 
 
-async def verdicts(connection: Client, seconds: float) -> list[Granted]:
+async def verdicts(connection: Client, seconds: float, org_id: str = ORG) -> list[Granted]:
     """Every verdict on one request."""
     request = Reserve(
-        org_id=ORG,
+        org_id=org_id,
         key_id="key",
         message_id=new_message_id(),
         units=1,
@@ -94,7 +94,7 @@ async def verdicts(connection: Client, seconds: float) -> list[Granted]:
         month_limit=None,
     )
     found = []
-    for data in await answers(connection, reserve_subject(ORG), request.model_dump_json().encode(), seconds):
+    for data in await answers(connection, reserve_subject(org_id), request.model_dump_json().encode(), seconds):
         reply = Reply[Verdict].model_validate_json(data)
         assert reply.ok is not None
         assert isinstance(reply.ok.verdict, Granted)

@@ -2,17 +2,18 @@
 
 import asyncio
 from contextlib import aclosing
+from functools import partial
 
 import pytest
 from nats.aio.client import Client
 
 from tests.support.lone_stream import eventually, read, reader_of, store
+from wepeople_chassis import reader
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import StreamMoved, state_of, stream_of, stream_states, takers
 from wepeople_contracts.subjects import PARTITIONS, STREAM_SUBJECTS, partition_filter
 from wepeople_projections.folding.position import Position
 from wepeople_projections.running import reading_together
-from wepeople_projections.running.feed import Feed
 from wepeople_projections.running.pace import Pace
 from wepeople_provision.stream import provision_streams
 from wepeople_provision.stream_split import split_stream
@@ -46,8 +47,8 @@ async def test_a_partition_is_read_on_in_the_stream_that_takes_it_now(streams: C
     with pytest.raises(StreamMoved):
         await read(before, lambda _, __: False)
     stream = await stream_of(streams, 9)
-    reader = StreamReader(streams, stream=stream.name, filter_subject=partition_filter(9), after=5)
-    more, _ = await read(reader, lambda m, _: len(m) >= 5)
+    after = StreamReader(streams, stream=stream.name, filter_subject=partition_filter(9), after=5)
+    more, _ = await read(after, lambda m, _: len(m) >= 5)
 
     assert [int(m.data) for m in found + more] == [0, 1, 2, 3, 4] * 2
     assert stream.identity == (await state_of(streams, "INGEST")).identity
@@ -55,7 +56,7 @@ async def test_a_partition_is_read_on_in_the_stream_that_takes_it_now(streams: C
 
 async def test_a_reader_of_several_partitions_hears_soon_that_one_has_left_however_much_comes(streams: Client) -> None:
     await publish(streams, 1)
-    reader = reader_of(streams, STREAM_SUBJECTS, after=0)
+    everything = reader_of(streams, STREAM_SUBJECTS, after=0)
 
     async def keep_storing() -> None:
         while True:
@@ -63,7 +64,7 @@ async def test_a_reader_of_several_partitions_hears_soon_that_one_has_left_howev
 
     storing = asyncio.create_task(keep_storing())
     try:
-        async with asyncio.timeout(20), aclosing(reader.batches()) as batches:
+        async with asyncio.timeout(20), aclosing(everything.batches()) as batches:
             await anext(batches)
             await split_stream(streams, "INGEST")
             with pytest.raises(StreamMoved, match="partition 8, 9, 10, 11, 12, 13, 14, 15"):
@@ -76,36 +77,31 @@ async def test_a_reader_of_several_partitions_hears_soon_that_one_has_left_howev
 async def test_who_reads_a_backlog_together_is_never_told_of_what_came_after_it_had_left(
     streams: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reader, "LOOK_SECONDS", 60.0)
     monkeypatch.setattr(reading_together, "PULL_BYTES", 64 * 1024)
     monkeypatch.setattr(reading_together, "WAITING_BYTES", 64 * 1024)
     await publish(streams, 20, size=4_000)
     identity = (await state_of(streams, "INGEST")).identity
-    feed = Feed(streams, 64 * 1024, Pace())
-    told: dict[int, int] = {}
+    together = reading_together.ReadingTogether(streams, "INGEST", partial(asyncio.sleep, 0), Pace())
+    members = {n: together.join(n, Position(identity)) for n in range(PARTITIONS)}
+    begun = await asyncio.gather(*(member.take() for member in members.values()))
+    assert all(batch is not None and batch.messages for batch in begun)
+    await split_stream(streams, "INGEST")
+    for _ in range(100):
+        await streams.jetstream().publish("ingest.3.org.app.events", bytes(4_000))
 
-    async def read_one(partition: int) -> None:
-        batches = feed.batches("INGEST", partition, partition_filter(partition), Position(identity))
-        async with aclosing(batches):
-            async for batch in batches:
-                told[partition] = batch.through
-                await resume.wait()
-                if partition not in UPPER and batch.through >= 400:
-                    return
+    async def take_all(member: reading_together.Member) -> int:
+        count = 0
+        async with asyncio.timeout(30):
+            while (batch := await member.take()) is not None:
+                count += len(batch.messages)
+        return count
 
-    resume = asyncio.Event()
-    reading = {n: asyncio.create_task(read_one(n)) for n in range(PARTITIONS)}
-    async with asyncio.timeout(30):
-        while len(told) < PARTITIONS:
-            await asyncio.sleep(0.02)
-        await split_stream(streams, "INGEST")
-        for _ in range(100):
-            await streams.jetstream().publish("ingest.3.org.app.events", bytes(4_000))
-        resume.set()
-        ended = await asyncio.gather(*reading.values(), return_exceptions=True)
-
-    assert [n for n, error in enumerate(ended) if isinstance(error, StreamMoved)] == list(UPPER)
+    counts = await asyncio.gather(*map(take_all, members.values()))
     first_new = (await stream_of(streams, 9)).last_sequence + 1
-    assert all(told[partition] < first_new for partition in UPPER), told
+
+    assert sum(counts) > PARTITIONS, "they read on after the split"
+    assert all(members[n].through < first_new for n in UPPER), {n: members[n].through for n in UPPER}
 
 
 async def test_the_streams_are_named_in_order_and_each_partition_has_one(streams: Client) -> None:

@@ -76,10 +76,12 @@ class Projecting:
         return found
 
 
-def projector_process(nats_url: str, projector_dsn: str, directory: Path, name: str = "projector") -> ServiceProcess:
+def projector_process(
+    nats_url: str, projector_dsn: str, directory: Path, name: str = "projector", **settings: str
+) -> ServiceProcess:
     """A projector that was not started yet."""
-    settings = nats_environment("projector", nats_url) | {"WEPEOPLE_POSTGRES_DSN": projector_dsn}
-    return ServiceProcess("projector", settings, directory / f"{name}.log")
+    own = nats_environment("projector", nats_url) | {"WEPEOPLE_POSTGRES_DSN": projector_dsn} | settings
+    return ServiceProcess("projector", own, directory / f"{name}.log")
 
 
 @asynccontextmanager

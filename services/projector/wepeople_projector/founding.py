@@ -61,7 +61,9 @@ async def _found(connection: AsyncConnection[TupleRow], live: Loaded) -> None:
     if about.tables_sha256 != tables:
         raise ProjectionError(
             f"the tables of {schema} are not those of this code: a version's tables never change. Install the release "
-            "that made them, or `wepeople projection drop` the version if it does not serve"
+            f"that made them. Or stop every projector, run `wepeople projection drop {schema} --serving`, and start "
+            "this one again: it makes them anew from the stream. With `wepeople up`, take another --state-dir, or "
+            "remove the old one with all that is in it"
         )
     await secure_rows(connection, schema)
     renewed = about.code_sha256 != live.code_sha256

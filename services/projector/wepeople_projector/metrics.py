@@ -23,10 +23,16 @@ STREAM_LIMIT_BYTES = Gauge(
     ["stream"],
 )
 DATABASE_BYTES = Gauge("wepeople_database_bytes", "Size of the database, all schemas together.")
+DROPPED_MONTHS = Counter("wepeople_retention_dropped_months_total", "Months of the timeline that this process dropped.")
+DROPPED_BYTES = Counter("wepeople_retention_dropped_bytes_total", "Bytes of the disk that those months had taken.")
+OVERDUE_MONTHS = Gauge(
+    "wepeople_retention_overdue_months",
+    "Months that are older than the timeline is kept, and still there: somebody's long query holds them.",
+)
 
 LAG = (LAG_MESSAGES, LAG_SECONDS)
 STREAM = (STREAM_MESSAGES, STREAM_BYTES, STREAM_LIMIT_BYTES)
 DATABASE = (PARKED, DATABASE_BYTES)
 
-for _gauge in (*LAG, *DATABASE):
+for _gauge in (*LAG, *DATABASE, OVERDUE_MONTHS):
     _gauge.set(UNKNOWN)

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from nats.aio.client import Client
 from nats.js.client import JetStreamContext
 
 from tests.support.archived import Memory
-from tests.support.archiving import all_archived, archiver, archives
+from tests.support.archiving import all_archived, archived_messages, archiver, archives, planned
 from tests.support.lone_stream import Server, eventually, read, reader_of, store
 from wepeople_archive.archive import Archive
 from wepeople_archive.errors import ArchiveError
@@ -20,7 +21,7 @@ from wepeople_archive.store import refuse_overwriting
 from wepeople_archiver.gathering import Limits
 from wepeople_archiver.verifying import verify
 from wepeople_chassis.stream import StoredMessage, state_of
-from wepeople_contracts.subjects import STREAMS
+from wepeople_contracts.subjects import STREAMS, partition_token
 
 
 async def stored(connection: Client, count: int) -> list[StoredMessage]:
@@ -205,3 +206,25 @@ async def test_storage_that_overwrites_is_refused() -> None:
     await refuse_overwriting(Memory())
     with pytest.raises(ArchiveError, match="conditional writes"):
         await refuse_overwriting(Forgetful())
+
+
+async def test_a_file_that_was_taken_away_is_missed_by_trimming_and_written_again(
+    connection: Client, stream: JetStreamContext
+) -> None:
+    await store_some(stream)
+    memory = Memory()
+    async with archives(connection, memory):
+        wanted = await all_archived(connection, memory, 600)
+    shelf = Shelf((await state_of(connection, STREAMS[0])).identity, 4)
+    _, lost, *_ = sorted((await Archive(memory).listing(shelf)).files)
+    for kind in ("messages", "events", "verified"):
+        del memory.objects[shelf.name(kind, lost)]
+    missed = next(m.sequence for m in wanted if m.sequence > lost and partition_token(m.subject) == "4")
+    assert (await planned(connection, memory)).before == missed
+    async with archives(connection, memory):
+        await eventually(partial(found_again, connection, memory, wanted))
+
+
+async def found_again(connection: Client, memory: Memory, wanted: list[StoredMessage]) -> None:
+    if await archived_messages(connection, memory) != wanted:
+        raise TimeoutError

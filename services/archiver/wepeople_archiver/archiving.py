@@ -87,12 +87,11 @@ class StreamArchiver:
         """Where a partition's archive ends for certain."""
         shelf, first = self._shelf(partition), self._stream.first_sequence
         listing = await self._archive.listing(shelf)
-        end = await self._archive.end_of(shelf, listing.verified_first)
+        end = await self._archive.verified_through(shelf, listing, first - 1)
         if end is None:
-            # The chain begins where the first file does, if somebody wrote one and nobody compared it yet.
-            end = min(listing.files, default=None)
-        if end is None:
-            end = await self._archive.begin_of(shelf, first)
+            # Where the first file begins, if somebody wrote one and nobody compared it yet.
+            begun = [start for start in listing.files if start < max(first, 1)]
+            end = max(begun) if begun else await self._archive.begin_of(shelf, first)
         if first > end + 1 and max(await self._archive.trims(shelf), default=0) < first:
             raise ArchiveError(
                 f"partition {partition} is archived up to {end}, and its stream begins at {first}: what was between "
@@ -100,7 +99,7 @@ class StreamArchiver:
                 "WEPEOPLE_ARCHIVE_URL, which then begins where the stream does"
             )
         expected = await self._archive.file(shelf, end) if end in listing.files else None
-        return Gathered(end, expected=expected)
+        return Gathered(end, expected=expected, later=tuple(start for start in listing.files if start > end))
 
     async def _begin(self) -> int:
         """After which sequence to read: before the first message that some partition misses."""
@@ -136,9 +135,8 @@ class StreamArchiver:
 
     async def _write(self, shelf: Shelf, gathered: Gathered) -> MessageFile:
         """Write what is gathered, unless somebody has written the file; it is read back either way."""
-        _, data = await asyncio.to_thread(
-            write_file, shelf.history, shelf.partition, gathered.after, list(gathered.messages)
-        )
+        messages = gathered.up_to_the_next_file()
+        _, data = await asyncio.to_thread(write_file, shelf.history, shelf.partition, gathered.after, messages)
         await self._archive.store.create(shelf.name("messages", gathered.after), data)
         return await self._archive.file(shelf, gathered.after)
 

@@ -20,7 +20,8 @@ class Limits:
 class Gathered:
     """One partition: all it has after the sequence `after` and up to what was read last.
 
-    `expected` is the file that begins after `after`, where there is one already that nobody has compared.
+    `expected` is the file that begins after `after`, where there is one already that nobody has compared. `later` are
+    the sequences after which later files begin: where one before them was taken away, it is written again up to there.
     """
 
     after: int
@@ -28,6 +29,7 @@ class Gathered:
     size: int = 0
     since: float = 0.0
     expected: MessageFile | None = None
+    later: tuple[int, ...] = ()
 
     def add(self, message: StoredMessage, now: float) -> None:
         """Take a message, unless it is in a file already; `now` is in seconds, of any clock."""
@@ -45,6 +47,11 @@ class Gathered:
     def within(self, file: MessageFile) -> list[StoredMessage]:
         """What was read of what a file holds."""
         return [message for message in self.messages if message.sequence <= file.contents.through]
+
+    def up_to_the_next_file(self) -> list[StoredMessage]:
+        """What a file is to hold: all, but nothing of a later one that is there."""
+        end = min((start for start in self.later if start > self.after), default=None)
+        return [message for message in self.messages if end is None or message.sequence <= end]
 
     def settle(self, file: MessageFile, now: float) -> None:
         """What a file holds need not be kept."""

@@ -42,10 +42,8 @@ async def plan_trim(
 async def _unverified(connection: Client, archive: Archive, stream: StreamState, partition: int) -> int | None:
     """The first message of a partition that is in no verified file, which must follow on the archive without a gap."""
     shelf = Shelf(stream.identity, partition)
-    listing = await archive.listing(shelf)
-    verified = listing.verified_first
-    end = (await archive.verified(shelf, verified[-1])).through if verified else 0
-    return await next_of(connection, stream.name, partition, end)
+    end = await archive.verified_through(shelf, await archive.listing(shelf), stream.first_sequence - 1)
+    return await next_of(connection, stream.name, partition, end or 0)
 
 
 async def trim(connection: Client, archive: Archive, stream: StreamState, planned: Plan) -> int:

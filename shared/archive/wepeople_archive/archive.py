@@ -83,6 +83,20 @@ class Archive:
         """The last sequence that files in order hold; None when there are none."""
         return (await self.file(shelf, files[-1])).contents.through if files else None
 
+    async def verified_through(self, shelf: Shelf, listing: Listing, since: int) -> int | None:
+        """The last sequence up to which verified files follow on each other, from the one that begins at or before a
+        sequence on; None when none does.
+        """
+        files = listing.verified_first
+        begin = max((start for start in files if start <= since), default=None)
+        reached = begin
+        for start in files:
+            if reached is None or start > reached:
+                break
+            if begin is not None and start >= begin:
+                reached = (await self.verified(shelf, start)).through
+        return reached
+
     async def verified(self, shelf: Shelf, after: int) -> Verified:
         """What was verified of a file of which the listing says that it was."""
         return await self._read(shelf.name("verified", after), Verified)

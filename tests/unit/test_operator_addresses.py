@@ -6,10 +6,18 @@ from pathlib import Path
 import pytest
 import typer
 
+from tests.support.nats_users import SEEDS
 from wepeople_chassis.operator import Operator, load_operator
 from wepeople_projections.commands.session import owner_dsn
 
 NAMES = ("NATS_URL", "POSTGRES_DSN", "ANALYST_DSN", "PROJECTOR_DSN", "NATS_SEED")
+SEEDS_OF = {"file": SEEDS["operator"], "environment": SEEDS["analyst"]}
+
+
+def addresses(where: str) -> dict[str, str]:
+    """One of each, as told by the file or by the environment."""
+    found = {name: f"postgresql://{where}/{name}" for name in NAMES}
+    return found | {"NATS_URL": f"tls://{where}:4222", "NATS_SEED": SEEDS_OF[where]}
 
 
 @pytest.fixture
@@ -23,20 +31,21 @@ def state_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_file_has_all_addresses_and_the_environment_goes_before_it(
     state_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = {name.lower(): f"postgresql://file/{name}" for name in NAMES}
+    stored = {name.lower(): value for name, value in addresses("file").items()}
     (state_dir / "operator.json").write_text(json.dumps(stored))
-    assert load_operator().model_dump(exclude_none=True) == stored
-    for name in NAMES:
-        monkeypatch.setenv(f"WEPEOPLE_{name}", f"postgresql://environment/{name}")
-    expected = {name.lower(): f"postgresql://environment/{name}" for name in NAMES}
-    assert load_operator().model_dump(exclude_none=True) == expected
+    assert load_operator().model_dump(include={*stored}) == stored
+    for name, value in addresses("environment").items():
+        monkeypatch.setenv(f"WEPEOPLE_{name}", value)
+    expected = {name.lower(): value for name, value in addresses("environment").items()}
+    assert load_operator().model_dump(include={*expected}) == expected
 
 
 def test_not_every_operator_owns_projections(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in NAMES[:2]:
-        monkeypatch.setenv(f"WEPEOPLE_{name}", f"postgresql://{name}")
+    told = {name: addresses("environment")[name] for name in NAMES[:2]}
+    for name, value in told.items():
+        monkeypatch.setenv(f"WEPEOPLE_{name}", value)
     operator = load_operator()
-    assert (operator.nats_url, operator.postgres_dsn) == tuple(f"postgresql://{name}" for name in NAMES[:2])
+    assert (operator.nats_url, operator.postgres_dsn) == tuple(told.values())
     assert (operator.analyst_dsn, operator.projector_dsn) == (None, None)
 
 
@@ -58,3 +67,34 @@ def test_where_nothing_is_found_the_command_ends_and_says_what_to_do(
         load_operator()
     assert ended.value.exit_code == 2
     assert "make up" in capsys.readouterr().err
+
+
+WRONG = {
+    "WEPEOPLE_NATS_URL: not addresses": {"NATS_URL": "http://nats:4222"},
+    "either all servers speak TLS, or none": {"NATS_URL": "nats://127.0.0.1:4222,tls://nats:4222"},
+    "in the clear": {"NATS_URL": "nats://10.1.2.3:4222"},
+    "WEPEOPLE_NATS_SEED": {"NATS_SEED": "SUAPL4NTED"},
+}
+
+
+@pytest.mark.parametrize("said", WRONG)
+def test_a_command_refuses_what_a_service_would_not_start_with_and_repeats_no_secret(
+    said: str, state_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (addresses("environment") | WRONG[said]).items():
+        monkeypatch.setenv(f"WEPEOPLE_{name}", value)
+    with pytest.raises(typer.Exit) as ended:
+        load_operator()
+    assert ended.value.exit_code == 2
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "PL4NTED" not in printed
+
+
+def test_plain_nats_over_a_network_that_encrypts_by_itself_has_to_be_said(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (addresses("environment") | {"NATS_URL": "nats://10.1.2.3:4222"}).items():
+        monkeypatch.setenv(f"WEPEOPLE_{name}", value)
+    monkeypatch.setenv("WEPEOPLE_NATS_PLAINTEXT", "true")
+    assert load_operator().nats_url == "nats://10.1.2.3:4222"

@@ -5,7 +5,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from wepeople_chassis.settings import ServiceSettings, is_loopback
+from wepeople_chassis.nats_settings import is_loopback
+from wepeople_chassis.settings import ServiceSettings
 from wepeople_gateway.certificate import server_context
 
 

@@ -8,7 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from wepeople_chassis.settings import SECRETS_DIR, is_loopback
+from wepeople_chassis.nats_settings import is_loopback
+from wepeople_chassis.settings import SECRETS_DIR
 from wepeople_chassis.settings_check import PREFIX
 
 _OPTIONS = frozenset({"endpoint", "region"})

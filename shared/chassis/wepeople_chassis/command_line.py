@@ -24,6 +24,10 @@ class CommandLineSettings(ArchiveSettings):
     nats_seed: SecretStr | None = Field(default=None, examples=["SUA…, the 58 letters of a user's nkey seed"])
     """Who types the command, for NATS: the user `operator`, or `analyst`."""
 
+    nats_plaintext: bool = Field(default=False, examples=["true"])
+    """Whether `nats://`, without TLS, may be spoken with other addresses than the loopback's, because the network
+    between encrypts by itself; whole API keys pass there."""
+
     nats_ca_file: Path | None = Field(default=None, examples=["/run/ca/ca.crt"])
     """Whose certificates are believed of a `tls://` server."""
 

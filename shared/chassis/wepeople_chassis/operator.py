@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect, is_forbidden
+from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect, is_forbidden, user_of_seed
 from wepeople_chassis.logging import without_secrets
+from wepeople_chassis.nats_settings import checked_authority, checked_servers, refuse_plaintext
 from wepeople_chassis.rpc import Refused, Unavailable
 
 PIPE_COLUMNS = 1_000
@@ -37,6 +38,7 @@ class Operator(BaseModel):
     nats_url: str
     nats_seed: str | None = Field(default=None, repr=False)
     nats_ca_file: Path | None = None
+    nats_plaintext: bool = False
     postgres_dsn: str = Field(repr=False)
     read_replica: str | None = None
     analyst_dsn: str | None = Field(default=None, repr=False)
@@ -69,10 +71,26 @@ def load_operator() -> Operator:
             f"No running system found: neither {state_file} nor WEPEOPLE_NATS_URL and WEPEOPLE_POSTGRES_DSN. "
             "Start one with `make up`, or set both variables."
         )
+    _check_nats(operator)
     if operator.archive_url:
         # Where whoever reads the stream looks for it, when the stream turns out not to reach back far enough.
         os.environ.setdefault("WEPEOPLE_ARCHIVE_URL", operator.archive_url)
     return operator
+
+
+def _check_nats(operator: Operator) -> None:
+    """What a service would refuse to start with, a command does not send its operator's commands over either."""
+    checks: dict[str, Callable[[], object]] = {
+        "WEPEOPLE_NATS_URL: ": lambda: checked_servers(operator.nats_url),
+        "WEPEOPLE_NATS_CA_FILE: ": lambda: checked_authority(operator.nats_ca_file),
+        "WEPEOPLE_NATS_SEED: ": lambda: operator.nats_seed and user_of_seed(operator.nats_seed),
+        "": lambda: refuse_plaintext(operator.nats_url, allowed=operator.nats_plaintext),
+    }
+    for of_what, check in checks.items():
+        try:
+            check()
+        except ValueError as error:
+            fail(f"{of_what}{error}")
 
 
 def _check_address(name: str, address: str) -> None:

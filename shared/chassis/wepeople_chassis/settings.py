@@ -1,19 +1,17 @@
 """Settings come from the environment or from files of secrets, under one prefix, and are checked at the start."""
 
-import ipaddress
 import logging
 import os
-import ssl
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, Self, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from wepeople_chassis.broker import NatsAddress, user_of_seed
+from wepeople_chassis.nats_settings import checked_authority, checked_servers, refuse_plaintext
 from wepeople_chassis.settings_check import PREFIX, problems_of
 
 SECRETS_DIR = "WEPEOPLE_SECRETS_DIR"
@@ -76,41 +74,17 @@ class ServiceSettings(BaseSettings):
     @field_validator("nats_url")
     @classmethod
     def _is_nats(cls, url: str) -> str:
-        schemes = set()
-        for server in url.split(","):
-            try:
-                parts = urlsplit(server)
-                named = parts.scheme in ("nats", "tls") and parts.hostname and parts.port != 0
-            except ValueError:
-                named = False
-            if not named:
-                raise ValueError("not addresses of NATS servers")
-            schemes.add(parts.scheme)
-        if len(schemes) > 1:
-            raise ValueError("nats:// and tls:// together: either all servers speak TLS, or none")
-        return url
+        return checked_servers(url)
 
     @field_validator("nats_ca_file")
     @classmethod
     def _is_authority(cls, ca_file: Path | None) -> Path | None:
-        try:
-            ssl.create_default_context(cafile=ca_file)
-        except ssl.SSLError:
-            raise ValueError("there is no certificate in this file; it should be PEM") from None
-        except OSError:
-            # That the file is not there is said by itself.
-            return ca_file
-        return ca_file
+        return checked_authority(ca_file)
 
     @model_validator(mode="after")
     def _nats_is_not_spoken_in_the_clear(self) -> Self:
-        servers = [urlsplit(server) for server in self.nats_url.split(",")]
-        if self.nats_plaintext or all(one.scheme == "tls" or is_loopback(one.hostname or "") for one in servers):
-            return self
-        raise ValueError(
-            "WEPEOPLE_NATS_URL is nats:// to another machine, where API keys would go over the network in the clear: "
-            "make it tls://, or set WEPEOPLE_NATS_PLAINTEXT=true if the network between encrypts by itself"
-        )
+        refuse_plaintext(self.nats_url, allowed=self.nats_plaintext)
+        return self
 
     @field_validator("nats_seed")
     @classmethod
@@ -121,14 +95,6 @@ class ServiceSettings(BaseSettings):
 
 
 S = TypeVar("S", bound=BaseSettings)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether this machine talks to itself there."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def load_settings(cls: type[S], arguments: Sequence[str] = ()) -> S:

@@ -13,7 +13,8 @@ from wepeople_contracts.auth import Principal
 from wepeople_contracts.quota import Granted, Verdict, Window
 from wepeople_contracts.reply import Reply
 from wepeople_contracts.subjects import reserve_subject
-from wepeople_gateway.budgets import NO_EPOCH, Budgets
+from wepeople_gateway.alone import NO_EPOCH
+from wepeople_gateway.budgets import Budgets
 
 PRINCIPAL = Principal(
     org_id="org_epochs",

@@ -12,7 +12,7 @@ from tests.support.splitting import Killed, load, subject_in, texts, wrongs
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.stream import state_of, stream_of, stream_states
 from wepeople_contracts.subjects import split_subject, stream_subjects
-from wepeople_gateway.ingest.publish import Publisher
+from wepeople_gateway.ingest.publish import Publisher, Stored
 from wepeople_provision import stream_cut
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream import plan_streams, provision_streams
@@ -66,19 +66,41 @@ async def test_no_publish_fails_none_is_lost_and_none_is_doubled(streams: Client
     assert running.longest_seconds < 2
 
 
-async def test_a_message_id_is_remembered_by_the_new_stream_under_its_first_sequence_also_after_a_restart(
+async def test_a_message_id_of_before_is_known_to_whoever_publishes_also_after_a_restart(
     streams: Client, server: Server
 ) -> None:
     await split_stream(streams, "INGEST")
-    assert await publish(streams, 9, "first-25") == {"stream": "INGEST_8", "seq": 26, "duplicate": True}
-    new = await publish(streams, 9, "new")
+    new = await Publisher(streams, 5).publish(subject_in(9), "new", b"new")
     server.kill()
     server.start()
-    another = await connect(NatsAddress(server.url), "after the restart")
+    another = await connect(NatsAddress(server.url), "after the restart", pending_size=0)
     await eventually(lambda: another.jetstream().stream_info("INGEST_8"))
-    assert await publish(another, 9, "first-25") == {"stream": "INGEST_8", "seq": 26, "duplicate": True}
-    assert await publish(another, 9, "new") == new | {"duplicate": True}
+    publisher = Publisher(another, 5)
+    assert await publisher.publish(subject_in(9), "first-25", b"") == Stored("INGEST", 26, duplicate=True)
+    assert await publisher.publish(subject_in(9), "new", b"") == Stored("INGEST_8", new.sequence, duplicate=True)
+    assert (await publisher.publish(subject_in(9), "newer", b"")).duplicate is False
+    assert (await publisher.read("INGEST", 26)) == (await publisher.read("INGEST_8", 26)) == b"first-25"
     await another.close()
+
+
+async def test_an_id_of_before_two_splits_is_known_too(streams: Client) -> None:
+    await split_stream(streams, "INGEST")
+    publisher = Publisher(streams, 5)
+    between = await publisher.publish(subject_in(13), "between", b"")
+    await split_stream(streams, "INGEST_8")
+    assert (await takers(streams))[13] == "INGEST_12"
+    assert await publisher.publish(subject_in(13), "first-29", b"") == Stored("INGEST", 30, duplicate=True)
+    assert await publisher.publish(subject_in(13), "between", b"") == Stored(
+        "INGEST_8", between.sequence, duplicate=True
+    )
+
+
+async def test_a_publisher_that_has_not_heard_of_the_split_stores_nothing_twice(streams: Client) -> None:
+    """It says which stream it means; the new one refuses, and it asks."""
+    publisher = Publisher(streams, 5)
+    first = await publisher.publish(subject_in(9), "once", b"")
+    await split_stream(streams, "INGEST")
+    assert await publisher.publish(subject_in(9), "once", b"") == Stored("INGEST", first.sequence, duplicate=True)
 
 
 async def test_the_new_stream_goes_on_behind_every_sequence_that_an_idle_reader_of_the_old_may_have(
@@ -135,17 +157,6 @@ async def test_killed_at_any_step_it_is_finished_by_the_next(
     assert (await waiting).stream == "INGEST_8"
     assert unfinished(await streams_there(streams)) == []
     assert await plan_streams(streams) == []
-
-
-async def test_killed_after_the_promotion_it_only_takes_the_markers_subject_away(
-    streams: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await split_stream(streams, "INGEST")
-    old = await ask(streams, "STREAM.INFO", "INGEST")
-    await stream_cut.change(streams, old, subjects=[*stream_subjects(LOWER), split_subject("INGEST_8")])
-    (left,) = await splits_due(streams, None, 4)
-    assert (await carry_out(streams, left)).marker is None
-    assert (await ask(streams, "STREAM.INFO", "INGEST"))["config"]["subjects"] == stream_subjects(LOWER)
 
 
 async def test_a_mirror_that_does_not_come_to_the_marker_leaves_everything_as_it_was(

@@ -10,15 +10,15 @@ from nats.aio.client import Client
 from tests.support.lone_stream import eventually
 from tests.support.splitting import Killed, subject_in, texts
 from wepeople_chassis.reader import StreamReader
-from wepeople_chassis.stream import state_of, stream_states
-from wepeople_contracts.subjects import partition_filter
+from wepeople_chassis.stream import EARLIER_IDS, state_of, stream_states
+from wepeople_contracts.subjects import partition_filter, stream_subjects
 from wepeople_provision import stream_cut
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream import plan_streams, provision_streams
 from wepeople_provision.stream_api import ask
 from wepeople_provision.stream_copy import backup, restore
 from wepeople_provision.stream_split import split_stream
-from wepeople_provision.stream_tidy import leftovers, tidy
+from wepeople_provision.stream_tidy import end_asking, leftovers, tidy
 
 
 @pytest.fixture
@@ -28,7 +28,16 @@ async def split(connection: Client) -> Client:
     for number in range(9, 59):
         await publish(connection, number % 16, f"m{number}")
     await split_stream(connection, "INGEST")
+    await forget_the_ids(connection, "INGEST_8")
     return connection
+
+
+async def forget_the_ids(connection: Client, stream: str) -> None:
+    """As if ten minutes had passed since the split."""
+    info = await ask(connection, "STREAM.INFO", stream)
+    said = info["config"]["metadata"][EARLIER_IDS]
+    metadata = info["config"]["metadata"] | {EARLIER_IDS: f"{said.partition('@')[0]}@1"}
+    await stream_cut.change(connection, info, metadata=metadata)
 
 
 async def publish(connection: Client, partition: int, message_id: str) -> None:
@@ -52,6 +61,8 @@ async def test_what_left_is_purged_from_the_old_stream_alone_and_nothing_else(sp
     for one in left:
         await tidy(split, one)
     assert await leftovers(split) == []
+    await end_asking(split)
+    assert (await ask(split, "STREAM.INFO", "INGEST"))["config"]["subjects"] == stream_subjects(range(8))
     assert await everything(split) == before
     assert await plan_streams(split) == []
 
@@ -64,6 +75,12 @@ async def test_the_old_streams_readers_are_not_told_that_their_beginning_is_gone
     reader = StreamReader(split, stream="INGEST", filter_subject=partition_filter(0), after=0)
     batch = await anext(reader.batches())
     assert [message.data for message in batch.messages] == [b"m16", b"m32", b"m48"]
+
+
+async def test_while_ids_of_before_are_asked_for_nothing_is_purged(split: Client) -> None:
+    await split_stream(split, "INGEST_8")
+    with pytest.raises(ProvisionError, match=r"For 6\d\d s more"):
+        await leftovers(split)
 
 
 @pytest.mark.parametrize("harm", ["gone", "another"])

@@ -41,7 +41,9 @@ USES = {
     "leaving_subject": [Use(subjects.leaving_subject("INGEST_1"), {"quota"}, {"quota"})],
     "sharing_subject": [Use(subjects.sharing_subject("INGEST_1"), {"quota"}, {"quota"})],
     "stream_subjects": [Use(subject, set(), set()) for subject in subjects.stream_subjects({3, 4})],
-    "split_subject": [Use(subjects.split_subject(stream), {"provision"}, set()) for stream in subjects.STREAMS],
+    "split_subject": [
+        Use(subjects.split_subject(stream), {"provision", "gateway"}, set()) for stream in subjects.STREAMS
+    ],
     "auth_command": [Use(subjects.auth_command("create_key"), {"operator"}, {"auth"})],
     "ready_subject": [Use(subjects.ready_subject(service), {"operator"}, {service}) for service in sorted(SERVICES)],
 }

@@ -67,10 +67,10 @@ class Load:
 
 
 @asynccontextmanager
-async def load(url: str) -> AsyncIterator[Load]:
+async def load(url: str, deadline_seconds: float = DEADLINE_SECONDS) -> AsyncIterator[Load]:
     """Begun, and ended with every answer there."""
     publishing = await connect(NatsAddress(url), "tests-publish", pending_size=0)
-    running = Load(Publisher(publishing, DEADLINE_SECONDS))
+    running = Load(Publisher(publishing, deadline_seconds))
     running.start()
     try:
         yield running

@@ -70,13 +70,15 @@ _READING = (
 )
 """What a stream's reader calls."""
 
+_SPLIT = tuple(split_subject(stream) for stream in STREAMS)
+
 _MAKING = ("STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE")
 _MOVING = (
     *(subject for call in ("SNAPSHOT", "RESTORE", "DELETE", "PURGE") for subject in _each(f"STREAM.{call}")),
     *(f"$JS.SNAPSHOT.{call}.{stream}.*" for call in ("ACK", "RESTORE") for stream in STREAMS),
     # A consumer with several filters, of which only the number of messages is wanted.
     *_each("CONSUMER.CREATE", ".*"),
-    *(split_subject(stream) for stream in STREAMS),
+    *_SPLIT,
 )
 """What `wepeople stream` calls beside reading: to copy streams, bring them back, split them, and tidy up after that."""
 
@@ -107,6 +109,8 @@ USERS: Mapping[str, Permissions] = {
             *(AUTHENTICATE, QUOTA_ALL, REQUEST_STATUS),
             # A retry is answered from the message that the first attempt stored.
             *(*_LOOKING, *_ONE_MESSAGE),
+            # A stream that was split is asked for ids of before, by what it can only refuse.
+            *_SPLIT,
         ),
         subscribes=(KEY_REVOKED, PROJECTED_ALL, ready_subject("gateway")),
         answers=("operator",),

@@ -20,7 +20,7 @@ from wepeople_provision.stream_copy import backup as backup_streams
 from wepeople_provision.stream_copy import restore as restore_streams
 from wepeople_provision.stream_kept import backup_and_keep
 from wepeople_provision.stream_split import carry_out, splits_due
-from wepeople_provision.stream_tidy import leftovers
+from wepeople_provision.stream_tidy import end_asking, leftovers
 from wepeople_provision.stream_tidy import tidy as tidy_up
 
 stream = typer.Typer(no_args_is_help=True, help="The streams themselves: splitting them, and copies of them.")
@@ -124,6 +124,8 @@ def tidy(
                 await tidy_up(connection, one)
                 if not as_json:
                     _say(f"{one}: the same there, purged here")
+            if not plan:
+                await end_asking(connection)
         if as_json:
             return _as_json([asdict(one) for one in left])
         return "\n".join(map(str, left)) if plan and left else "" if left else "Nothing to tidy up."

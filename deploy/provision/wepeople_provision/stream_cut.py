@@ -3,6 +3,8 @@
 Behind all that the old stream took of what moves, a marker is stored under a subject that the mirror copies too. So the
 mirror that has it has everything; and as the marker is its last message, its numbering goes on behind each sequence
 that the old stream had while it took what moves, as far as any reader of a quiet partition may have come.
+
+The old stream keeps the marker's subject until `wepeople stream tidy`: by it, gateways ask for message ids of before.
 """
 
 import asyncio
@@ -16,14 +18,17 @@ from nats.aio.client import Client
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
-from wepeople_chassis.stream import BEGINS, first_sequence
-from wepeople_contracts.subjects import partition_filter, split_subject, stream_subjects
+from wepeople_chassis.stream import BEGINS, EARLIER_IDS, first_sequence
+from wepeople_contracts.subjects import STREAMS, partition_filter, split_subject, stream_subjects
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_api import Refused, ask, count_of, own_metadata
 from wepeople_provision.stream_layout import Split
 
 CUT_SECONDS = 3.0
 """So long the mirror may take to the marker, or the cut is undone; gateways repeat for five seconds."""
+
+_CLOCKS_NANOSECONDS = 60 * 1_000_000_000
+"""By so much a gateway's clock may be ahead of ours."""
 
 _LOOK_SECONDS = 0.002
 
@@ -54,7 +59,7 @@ async def change(connection: Client, info: Mapping[str, Any], **settings: Any) -
 async def _cut_over(connection: Client, split: Split) -> tuple[int, float]:
     began = time.monotonic()
     old = await ask(connection, "STREAM.INFO", split.old)
-    await change(connection, old, subjects=[*stream_subjects(split.staying), split_subject(split.new)])
+    await change(connection, old, subjects=_cut_subjects(old, split))
     try:
         async with asyncio.timeout(CUT_SECONDS):
             marker = await _mark(connection, split)
@@ -70,7 +75,7 @@ async def _cut_over(connection: Client, split: Split) -> tuple[int, float]:
 
 
 async def _undone(connection: Client, old: Mapping[str, Any], split: Split, why: str) -> ProvisionError:
-    await change(connection, old, subjects=stream_subjects(split.staying | split.moving))
+    await change(connection, old, subjects=[*stream_subjects(split.staying | split.moving), *markers_of(old)])
     return ProvisionError(
         f"{split.new} did not get all of {split.old} in time ({why}), so {split.old} takes all as before. "
         "Run this again."
@@ -116,11 +121,29 @@ async def _require_all(connection: Client, split: Split) -> None:
 
 async def _promote(connection: Client, split: Split, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
     begins = new["state"]["first_seq"]
-    metadata = own_metadata(new["config"]) | {BEGINS: f"{min(first_sequence(old), begins)}/{begins}"}
-    config = {name: value for name, value in new["config"].items() if name != "mirror"}
-    await ask(
-        connection,
-        "STREAM.UPDATE",
-        split.new,
-        config | {"subjects": stream_subjects(split.moving), "metadata": metadata},
-    )
+    metadata = own_metadata(new["config"]) | {
+        BEGINS: f"{min(first_sequence(old), begins)}/{begins}",
+        EARLIER_IDS: _earlier_ids(old, split),
+    }
+    # A cluster leaves the window out of a mirror's settings.
+    window = old["config"]["duplicate_window"]
+    config = {name: value for name, value in new["config"].items() if name != "mirror"} | {"duplicate_window": window}
+    subjects = stream_subjects(split.moving)
+    await ask(connection, "STREAM.UPDATE", split.new, config | {"subjects": subjects, "metadata": metadata})
+
+
+def _earlier_ids(old: Mapping[str, Any], split: Split) -> str:
+    """Where ids of before are known: in the old stream, and where the old one itself still sends those who ask."""
+    until = time.time_ns() + old["config"]["duplicate_window"] + _CLOCKS_NANOSECONDS
+    before = own_metadata(old["config"]).get(EARLIER_IDS)
+    return ",".join([f"{split.new}@{until}", *([before] if before else [])])
+
+
+def markers_of(info: Mapping[str, Any]) -> list[str]:
+    """A stream's subjects by which it is asked for ids of before its splits."""
+    known = {split_subject(stream) for stream in STREAMS}
+    return [subject for subject in info["config"].get("subjects") or [] if subject in known]
+
+
+def _cut_subjects(old: Mapping[str, Any], split: Split) -> list[str]:
+    return [*stream_subjects(split.staying), *dict.fromkeys([*markers_of(old), split_subject(split.new)])]

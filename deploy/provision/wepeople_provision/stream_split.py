@@ -12,10 +12,10 @@ from typing import Any
 from nats.aio.client import Client
 
 from wepeople_chassis.stream import IDENTITY
-from wepeople_contracts.subjects import partition_filter, partitions_in, split_subject, stream_subjects
+from wepeople_contracts.subjects import partition_filter, partitions_in, split_subject
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_api import ask, ask_or_none, own_metadata, streams_there
-from wepeople_provision.stream_cut import change, cut_over
+from wepeople_provision.stream_cut import cut_over
 from wepeople_provision.stream_layout import Place, Split, halves, splits_of
 from wepeople_provision.stream_stragglers import bring_along
 
@@ -25,6 +25,7 @@ _NEARLY = 100
 """With so few messages to copy the mirror has the rest within milliseconds."""
 
 _STUCK_SECONDS = 60.0
+_WHOLE_SECONDS = 10.0
 _LOOK_SECONDS = 0.2
 
 
@@ -57,12 +58,6 @@ def unfinished(there: Mapping[str, dict[str, Any]]) -> list[Split]:
         if mirror := info["config"].get("mirror"):
             old, moving = mirror["name"], partitions_in(one["src"] for one in mirror["subject_transforms"])
             found.append(Split(old, name, _partitions(there[old]) - moving, moving))
-    found += [
-        Split(old, new, _partitions(info), _partitions(there[new]))
-        for old, info in there.items()
-        for new in there
-        if split_subject(new) in (info["config"].get("subjects") or []) and "mirror" not in there[new]["config"]
-    ]
     return found
 
 
@@ -88,7 +83,7 @@ async def carry_out(connection: Client, split: Split, say: Say = lambda _: None)
     new = await ask_or_none(connection, "STREAM.INFO", split.new)
     marker, cut_seconds = None, 0.0
     if new is None:
-        _require_whole(old)
+        await _require_whole(connection, split.old)
         new = await ask(connection, "STREAM.CREATE", split.new, _mirror(old, split))
         say(f"{split.new}: made, as a mirror of {split.old}")
     if "mirror" in new["config"]:
@@ -96,9 +91,6 @@ async def carry_out(connection: Client, split: Split, say: Say = lambda _: None)
         marker, cut_seconds = await cut_over(connection, split)
         say(f"{split.new}: takes its partitions now")
     late = await bring_along(connection, split, marker)
-    old = await ask(connection, "STREAM.INFO", split.old)
-    if split_subject(split.new) in old["config"]["subjects"]:
-        await change(connection, old, subjects=stream_subjects(split.staying))
     return Done(split, marker, cut_seconds, late)
 
 
@@ -121,16 +113,20 @@ def _mirror(old: Mapping[str, Any], split: Split) -> dict[str, Any]:
     }
 
 
-def _require_whole(info: Mapping[str, Any]) -> None:
-    """`ProvisionError` unless each copy of the stream is there, and up to date."""
-    others = info.get("cluster", {}).get("replicas") or []
-    lame = [other["name"] for other in others if not other["current"] or other.get("offline")]
-    if lame:
-        name = info["config"]["name"]
-        raise ProvisionError(
-            f"The copy of {name} on {', '.join(lame)} is not whole. Nothing was changed for readers and writers. Wait "
-            f"until `wepeople status` shows all copies, then run this again."
-        )
+async def _require_whole(connection: Client, name: str) -> None:
+    """`ProvisionError` unless each copy of the stream is there, and soon up to date, as under load it is by turns."""
+    until = time.monotonic() + _WHOLE_SECONDS
+    while True:
+        others = (await ask(connection, "STREAM.INFO", name)).get("cluster", {}).get("replicas") or []
+        lame = [other["name"] for other in others if not other["current"] or other.get("offline")]
+        if not lame:
+            return
+        if time.monotonic() > until:
+            raise ProvisionError(
+                f"The copy of {name} on {', '.join(lame)} is not whole. Nothing was changed for readers and writers. "
+                "Wait until `wepeople status` shows all copies, then run this again."
+            )
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _wait_for_the_copy(connection: Client, split: Split, say: Say) -> None:
@@ -140,7 +136,7 @@ async def _wait_for_the_copy(connection: Client, split: Split, say: Say) -> None
         new = await ask(connection, "STREAM.INFO", split.new)
         lag, works = new["mirror"].get("lag", 0), new["mirror"].get("active", -1) >= 0
         if works and lag <= _NEARLY:
-            return _require_whole(new)
+            return await _require_whole(connection, split.new)
         if least is None or lag < least:
             least, moved_at = lag, time.monotonic()
         if time.monotonic() > moved_at + _STUCK_SECONDS:

@@ -1,6 +1,7 @@
 """Takes from a stream what left it by a split, once the stream that it went to is seen to hold the same messages."""
 
-from collections.abc import AsyncGenerator, Callable
+import time
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -11,10 +12,8 @@ from wepeople_chassis.stream import BEGINS, StoredMessage, StreamState, state_of
 from wepeople_contracts.subjects import partition_filter
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_api import Refused, ask, count_of, own_metadata, streams_there
-from wepeople_provision.stream_cut import change
+from wepeople_provision.stream_cut import change, markers_of
 from wepeople_provision.stream_split import unfinished
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +30,16 @@ class Leftover:
 
 
 async def leftovers(connection: Client) -> list[Leftover]:
-    """What there is to tidy up; `ProvisionError` while a split is not finished."""
+    """What there is to tidy up; `ProvisionError` while a split is not finished, or its ids still matter."""
     if begun := unfinished(await streams_there(connection)):
         raise ProvisionError(f"A split is not finished ({begun[0]}): run `wepeople stream split` first.")
     states = await stream_states(connection)
+    untils = [earlier.until_ns for state in states for earlier in state.earlier_ids]
+    if (left := (max(untils, default=0) - time.time_ns()) // 1_000_000_000 + 1) > 0:
+        raise ProvisionError(
+            f"For {left} s more, the ids of requests from before the last split are looked up in the old stream. "
+            "Nothing was purged. Run this again then."
+        )
     found = [
         Leftover(state.name, partition, taker.name, count)
         for state in states
@@ -59,6 +64,14 @@ async def tidy(connection: Client, leftover: Leftover) -> None:
     await _say_where_it_begins(connection, old)
     purge = {"filter": partition_filter(leftover.partition), "seq": through + 1}
     await ask(connection, "STREAM.PURGE", leftover.old, purge)
+
+
+async def end_asking(connection: Client) -> None:
+    """Once nothing is left over: no stream is asked any more for ids of before a split."""
+    for info in (await streams_there(connection)).values():
+        if asked := set(markers_of(info)):
+            subjects = [subject for subject in info["config"]["subjects"] if subject not in asked]
+            await change(connection, info, subjects=subjects)
 
 
 async def _last(connection: Client, leftover: Leftover) -> int:

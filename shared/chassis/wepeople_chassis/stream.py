@@ -18,13 +18,24 @@ from typing import Any
 from nats.aio.client import Client
 
 from wepeople_chassis.broker import BROKER_DOWN
-from wepeople_contracts.subjects import PARTITIONS, STREAM_SUBJECTS, STREAMS, partition_filter, partitions_in
+from wepeople_contracts.subjects import (
+    PARTITIONS,
+    STREAM_SUBJECTS,
+    STREAMS,
+    partition_filter,
+    partitions_in,
+    split_subject,
+)
 
 IDENTITY = "wepeople-history"
 """Under this name a stream's metadata has the identity of the stream from which it was split, if it was."""
 BEGINS = "wepeople-begins"
 """Under this name it has `E/F`: between the sequences E and F nothing ever was of the stream's own partitions. Others'
 messages took those sequences before the split, and are not there."""
+EARLIER_IDS = "wepeople-earlier-ids"
+"""Under this name it has where message ids of before its split are known, and until when that matters: `INGEST_8@NS`,
+with commas between, NS in nanoseconds since 1970. It does not know them itself: a mirror in a cluster keeps no ids."""
+
 _API_SECONDS = 2.0
 _SPLIT_SECONDS = 1.0
 _LOOK_SECONDS = 0.02
@@ -55,6 +66,16 @@ class StreamMoved(StreamError):
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierIds:
+    """Where to ask, until `until_ns` (since 1970), for a message id of before a stream was split from another:
+    `subject` is one of that other stream's.
+    """
+
+    subject: str
+    until_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class StreamState:
     """What a stream holds now, and whose messages it takes. A stream made anew has another `identity`; one that was
     split from another keeps that one's. For so long as `duplicate_window_seconds` the same message id is the same
@@ -72,6 +93,7 @@ class StreamState:
     limit_bytes: int | None
     copies: int
     copies_wanted: int
+    earlier_ids: tuple[EarlierIds, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +182,7 @@ def _state(info: Mapping[str, Any]) -> StreamState:
         limit_bytes=limit if (limit := config.get("max_bytes", -1)) > 0 else None,
         copies=1 + sum(1 for other in others if other["current"] and not other.get("offline")),
         copies_wanted=config["num_replicas"],
+        earlier_ids=earlier_ids(info),
     )
 
 
@@ -168,6 +191,13 @@ def first_sequence(info: Mapping[str, Any]) -> int:
     first: int = info["state"]["first_seq"]
     begins, _, until = ((info["config"].get("metadata") or {}).get(BEGINS) or "").partition("/")
     return int(begins) if until and first <= int(until) else first
+
+
+def earlier_ids(info: Mapping[str, Any]) -> tuple[EarlierIds, ...]:
+    """Of a stream that the server describes so; those of which the time is over are among them."""
+    said: str = (info["config"].get("metadata") or {}).get(EARLIER_IDS) or ""
+    entries = (entry.partition("@") for entry in said.split(",") if entry)
+    return tuple(EarlierIds(split_subject(name), int(until)) for name, _, until in entries)
 
 
 async def _names(connection: Client, subject: str) -> list[str]:

@@ -73,7 +73,9 @@ def partitions_in(subjects: Iterable[str]) -> frozenset[int]:
 
 
 def split_subject(stream: str) -> str:
-    """Where one message marks the cut by which this stream leaves another: in both, and of no partition."""
+    """Where one message marks the cut by which this stream left another, and where that other stream is asked later for
+    message ids of before. Of no partition, so that no reader sees it.
+    """
     return f"split.{stream}"
 
 

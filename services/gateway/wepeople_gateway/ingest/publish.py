@@ -21,14 +21,21 @@ from nats.errors import (
 )
 
 from wepeople_chassis.broker import BROKER_DOWN
+from wepeople_chassis.stream import StreamError
 from wepeople_chassis.tracing import carried, is_tracing, span
 from wepeople_contracts.envelope import MSG_ID_HEADER
+from wepeople_contracts.subjects import partition_token
+from wepeople_gateway.ingest.places import Places, StillOpen
 from wepeople_gateway.metrics import publish_seconds
 
 _ATTEMPT_SECONDS = 2.0
 _PAUSE_SECONDS = 0.05
 _IN_PROCESS = 10158
 """JetStream's error for a message id whose first copy is still on its way to a quorum: ask again."""
+
+_EXPECTED_STREAM = "Nats-Expected-Stream"
+_ANOTHER_STREAM = 10060
+"""Its error when the subject is another stream's than was expected: it was split, and may not know earlier ids."""
 
 _MAX_HEADER_BYTES = 1024
 
@@ -64,6 +71,7 @@ class Publisher:
         self._connection = connection
         self._deadline_seconds = deadline_seconds
         self._large = asyncio.Lock()
+        self._places = Places(connection)
 
     async def publish(self, subject: str, message_id: str, payload: bytes) -> Stored:
         """Store the payload once; `NotStored` or `OutcomeUnknown` when the deadline passes first."""
@@ -93,17 +101,31 @@ class Publisher:
             self._large.release()
 
     async def _repeat(self, subject: str, payload: bytes, headers: dict[str, str], deadline: float) -> Stored:
+        partition = int(partition_token(subject))
         attempt_open = False
         while (left := deadline - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(left):
+                    place = await self._places.of(partition)
+                    known = await self._places.known_earlier(place, headers[MSG_ID_HEADER])
+            except (StillOpen, StreamError, *BROKER_DOWN):
+                # Nothing was sent yet; of a stream that is split just now, nobody takes what moves for a moment.
+                self._places.forget(partition)
+                await asyncio.sleep(max(0.0, min(deadline - time.monotonic(), _PAUSE_SECONDS)))
+                continue
+            if known is not None:
+                return Stored(known.stream, known.sequence, duplicate=True)
+            left = max(0.0, deadline - time.monotonic())
             try:
                 reply = await self._connection.request(
                     subject,
                     payload,
                     timeout=min(left, _ATTEMPT_SECONDS),
-                    headers=headers,
+                    headers=headers | {_EXPECTED_STREAM: place.name},
                 )
             except (OutboundBufferLimitError, ConnectionClosedError, ConnectionReconnectingError, NoRespondersError):
                 # Nothing was sent, or nobody was there to take it.
+                self._places.forget(partition)
                 await asyncio.sleep(min(left, _PAUSE_SECONDS))
                 continue
             except MaxPayloadError as error:
@@ -114,6 +136,9 @@ class Publisher:
             ack: dict[str, Any] = json.loads(reply.data)
             if "error" not in ack:
                 return Stored(ack["stream"], ack["seq"], ack.get("duplicate", False))
+            if ack["error"].get("err_code") == _ANOTHER_STREAM:
+                self._places.forget(partition)
+                continue
             if ack["error"].get("err_code") != _IN_PROCESS and not attempt_open:
                 raise NotStored(ack["error"].get("description", "refused by JetStream"))
             await asyncio.sleep(min(left, _PAUSE_SECONDS))

@@ -109,7 +109,7 @@ async def test_quota_and_the_projector_say_where_they_are(system: RunningSystem)
     async with client(system.gateway_url, system.api_key) as app:
         request_id = (await app.events([event(), event()])).json()["requestId"]
     await rows_of_request(system.operator_dsn, request_id, 2)
-    assert (await quota.metrics()).value("wepeople_quota_owner") == 1
+    assert (await quota.metrics()).value("wepeople_quota_owner", stream="INGEST") == 1
 
     async def counted() -> float:
         metrics = await projector.metrics()

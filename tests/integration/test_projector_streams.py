@@ -11,7 +11,7 @@ from tests.support.fresh import Fresh, renew_stream
 from tests.support.poisoned import request
 from tests.support.stored import founded, store
 from wepeople_chassis.broker import NatsAddress, connect
-from wepeople_chassis.stream import stream_states, takers
+from wepeople_chassis.stream import jetstream, stream_states, takers
 from wepeople_contracts.envelope import Charge, Envelope
 from wepeople_contracts.subjects import PARTITIONS, partition_of
 from wepeople_projections.definition.projection import define
@@ -84,3 +84,15 @@ async def test_what_is_left_of_each_stream_is_counted(connection: Client, asked:
         connection, {partition_of(LOWER): 1, partition_of(UPPER): 3}, await takers(connection)
     )
     assert (messages, seconds > 0) == (2, True)
+
+
+async def test_what_a_split_left_to_nobody_hides_neither_the_lag_of_the_rest_nor_itself(
+    connection: Client, asked: dict[str, str]
+) -> None:
+    info = await jetstream(connection, "STREAM.INFO.INGEST_8", {})
+    await jetstream(connection, "STREAM.UPDATE.INGEST_8", info["config"] | {"subjects": ["ingest.8.*.*.*"]})
+    streams = {partition: state for state in await stream_states(connection) for partition in state.partitions}
+    assert sorted(streams) == list(range(9))
+    with pytest.raises(TimeoutError, match="no stream takes partition 9, 10, 11, 12, 13, 14, 15 now"):
+        await takers(connection)
+    assert (await backlog_of(connection, {partition_of(LOWER): 0, 8: 0}, streams))[0] == len(asked) + 1

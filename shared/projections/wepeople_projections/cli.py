@@ -57,7 +57,12 @@ def run_projection(
     *,
     file: Annotated[str, typer.Argument(metavar="FILE[:Class]", help="The file, and the class if it has several.")],
     start: Annotated[
-        str | None, typer.Option("--from", metavar="SEQ|TIME", help="The first message that handlers are given.")
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="SEQ|TIME",
+            help="The first message that handlers are given. A sequence wants --org where there are several streams.",
+        ),
     ] = None,
     end: Annotated[
         str | None,

@@ -46,15 +46,21 @@ async def backlog_of(
     """Messages selected that these streams have and that are not applied yet, and the age in seconds of the oldest."""
     behind_at = {p: sequence for p, sequence in positions.items() if sequence < streams[p].last_sequence}
     left = stretches(behind_at, selection)
-    counts = await count_messages(connection, left)
+    counts = await count_messages(connection, left, streams)
     behind = [stretch for stretch in left if counts[stretch.partition]]
     ages = await asyncio.gather(*(oldest_age_seconds(connection, stretch) for stretch in behind))
     return sum(counts.values()), round(max(ages, default=0.0), 3)
 
 
-async def count_messages(connection: Client, asked: Sequence[Stretch]) -> dict[int, int]:
-    """How many messages each stretch has, by partition; `StreamError` when there is no stream."""
-    streams = await takers(connection) if asked else {}
+async def count_messages(
+    connection: Client, asked: Sequence[Stretch], streams: Mapping[int, StreamState] | None = None
+) -> dict[int, int]:
+    """How many messages each stretch has, by partition, in these streams, or in those that there are.
+
+    `StreamError` when there is none, `TimeoutError` while none takes some partition.
+    """
+    if streams is None:
+        streams = await takers(connection) if asked else {}
     counts = await asyncio.gather(*(_count(connection, streams[stretch.partition].name, stretch) for stretch in asked))
     return {stretch.partition: count for stretch, count in zip(asked, counts, strict=True)}
 

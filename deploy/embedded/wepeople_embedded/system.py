@@ -19,6 +19,7 @@ from wepeople_provision.dsn import login_dsn
 from wepeople_provision.nats_users import authorization
 from wepeople_provision.provision import provision
 from wepeople_provision.roles import ANALYST_ROLE, LOGIN_ROLES, OPERATOR_ROLE, PROJECTOR_ROLE
+from wepeople_provision.stream_plan import Wishes
 
 PROVISIONER = "provision"
 STOP_SECONDS = 9.0
@@ -29,11 +30,15 @@ _LEAST_STOP_SECONDS = 0.4
 class System:
     """Its parts can be stopped, killed and started one by one; `start` and `stop` are for all of them.
 
-    `guest` is the public key of a NATS user for measuring and testing (`wepeople_provision.nats_users.authorization`).
+    `guest` is the public key of a NATS user for measuring and testing (`wepeople_provision.nats_users.authorization`);
+    `streams` says how many an empty directory begins with.
     """
 
-    def __init__(self, state: StateDir, *, gateway_port: int, guest: str | None = None) -> None:
+    def __init__(
+        self, state: StateDir, *, gateway_port: int, guest: str | None = None, streams: int | None = None
+    ) -> None:
         self._state = state
+        self._wishes = Wishes(streams=streams)
         self.passwords = state.passwords()
         self._seeds = state.nats_seeds()
         self.gateway_url = f"http://{HOST}:{gateway_port}"
@@ -89,7 +94,9 @@ class System:
         """Start the servers, provision, start the services; returns once each can work. `ChildFailed` if one can't."""
         await _all(self.nats.start(), self.postgres.start())
         passwords = {role: self.passwords[role] for role in LOGIN_ROLES}
-        await provision(self.nats_address("provision"), self.admin_dsn, passwords, after_rollout=True)
+        await provision(
+            self.nats_address("provision"), self.admin_dsn, passwords, after_rollout=True, wishes=self._wishes
+        )
         self._state.write(
             "operator.json",
             {

@@ -16,14 +16,14 @@ from wepeople_embedded.system import System
 _WATCH_SECONDS = 0.1
 
 
-async def run(state_path: Path, *, port: int, with_demo: bool, console: Console) -> None:
+async def run(state_path: Path, *, port: int, with_demo: bool, console: Console, streams: int | None = None) -> None:
     """Start, print the screen, watch, stop in order. Returns after SIGINT, SIGTERM or SIGHUP; a second SIGINT kills.
 
     `EmbeddedError`, `ChildFailed` or what provisioning and the demo raise, after everything was stopped.
     """
     with open_state_dir(state_path) as state:
         require_free(port)
-        system = System(state, gateway_port=port)
+        system = System(state, gateway_port=port, streams=streams)
         running = asyncio.create_task(_serve(state, system, with_demo=with_demo, console=console))
         _handle_signals(running, system)
         try:

@@ -94,17 +94,27 @@ class Process:
         self, world: World, name: str, *, delays: Delays = quick, offset: float = 0.0, rate: float = 1.0
     ) -> None:
         loop = asyncio.get_running_loop()
-        self._world, self._name, self._delays = world, name, delays
+        self._world, self._name, self.delays = world, name, delays
+        self._believed: Layout | None = None
         self._clock: Callable[[], float] = lambda: offset + rate * loop.time()
         self.desks = {partition: Desk(partition) for partition in ALL}
         self.folds: dict[str, Fold] = {}
         self.ownerships: dict[str, Ownership] = {}
         self._lives = [asyncio.create_task(self._watch())]
 
+    def _way(self) -> tuple[float, float]:
+        return self.delays()
+
+    def looks_at(self, layout: Layout) -> None:
+        """Believe from now on that the streams are like this, until it has a lease."""
+        self._believed = layout
+
     async def _watch(self) -> None:
         while True:
             with suppress(*BROKER_DOWN):
-                for stream, partitions in (await exchange(self._delays, lambda: self._world.layout, 2.0)).items():
+                for stream, partitions in (
+                    await exchange(self._way, lambda: self._believed or self._world.layout, 2.0)
+                ).items():
                     if stream not in self.folds:
                         self._begin(stream, partitions)
                     self.folds[stream].partitions &= partitions
@@ -117,7 +127,7 @@ class Process:
             return [await self._bucket(other).read() for other in self.folds if other != stream]
 
         async def look() -> Any:
-            partitions = await exchange(self._delays, lambda: self._world.layout[stream], 2.0)
+            partitions = await exchange(self._way, lambda: self._world.layout[stream], 2.0)
             return SimpleNamespace(partitions=partitions, last_sequence=0)
 
         fold = self.folds[stream] = Fold(partitions)
@@ -134,7 +144,7 @@ class Process:
         self._lives.append(asyncio.create_task(self.ownerships[stream].live()))
 
     def _bucket(self, stream: str) -> SimulatedBucket:
-        return SimulatedBucket(self._world.servers[stream], self._delays)
+        return SimulatedBucket(self._world.servers[stream], self._way)
 
     def epochs(self) -> dict[int, int]:
         """Under which epoch each partition is answered for here."""
@@ -218,5 +228,28 @@ def test_what_an_owner_leaves_that_died_with_its_streams_split_is_another_s_as_s
         world.layout = HALVES
         assert await seconds_until(lambda: standby.epochs().keys() == ALL) < 5
         await standby.end(in_order=False)
+
+    run_in_virtual_time(simulate())
+
+
+def test_who_takes_the_lease_of_a_stream_without_knowing_that_it_was_split_leaves_alone_what_left_it() -> None:
+    async def simulate() -> None:
+        world = World()
+        owner = Process(world, "owner")
+        late = Process(world, "late")
+        await seconds_until(lambda: len(owner.epochs()) == len(ALL))
+        late.delays = lambda: (3600.0, 0.0)
+        await asyncio.sleep(3)
+        world.layout = HALVES
+        await asyncio.sleep(3)
+        assert late.folds.keys() == {"INGEST"}
+        late.looks_at(WHOLE)
+        late.delays = quick
+        await owner.ownerships["INGEST"].hand_over()
+        await seconds_until(lambda: late.epochs().keys() == HALVES["INGEST"])
+        await asyncio.sleep(5)
+        assert owner.epochs().keys() == HALVES["INGEST_8"]
+        await owner.end(in_order=False)
+        await late.end(in_order=False)
 
     run_in_virtual_time(simulate())

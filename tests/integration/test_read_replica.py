@@ -31,6 +31,8 @@ from wepeople_provision.readers import create_reader
 PERSON = "alex@acme.com"
 EVENT = {"eventType": EVENT_TYPE, "category": "code", "actor": {"email": PERSON}}
 OF_ANOTHER_ORG = EVENT | {"actor": {"email": "kim@other.com"}}
+SAVED = "SELECT coalesce(max(sequence), 0) AS through FROM quota.partitions"
+"""How far quota has saved the month."""
 COUNT = "SELECT count(*) AS events, count(DISTINCT event_id) AS ids FROM live.timeline"
 
 
@@ -181,10 +183,16 @@ async def test_a_standby_that_takes_over_without_the_last_commits_is_brought_up_
         lambda found: found[0]["events"] > 0,
         what="events at the standby",
     )
+    [saved] = await query(system.operator_dsn, SAVED)
     await standby.kill()
     lost = [await pair.send(*[EVENT] * 20) for _ in range(10)]
     for request_id in lost:
         await rows_of_request(system.operator_dsn, request_id, 20)
+    await eventually(
+        lambda: query(system.operator_dsn, SAVED),
+        lambda found: found[0]["through"] >= saved["through"] + len(lost),
+        what="quota has saved what will be lost",
+    )
     [written] = await query(system.operator_dsn, COUNT)
     quota = asyncio.create_task(_started_again(system))
     await pair.primary.kill()
@@ -207,6 +215,7 @@ async def test_a_standby_that_takes_over_without_the_last_commits_is_brought_up_
             within_seconds=60,
             what="stream, read models and month agree",
         )
+        assert "was saved before" in system.services["quota"].child.log_path.read_text()
     finally:
         quota.cancel()
         with suppress(asyncio.CancelledError):

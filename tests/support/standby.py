@@ -11,7 +11,14 @@ from wepeople_embedded.child import Child
 from wepeople_embedded.ports import HOST
 from wepeople_provision.roles import REPLICATION_ROLE, provision_roles
 
-_SETTINGS = {"listen_addresses": HOST, "unix_socket_directories": "", "max_connections": "100", "fsync": "off"}
+_SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "max_connections": "100",
+    "fsync": "off",
+    # As in compose: what is read here is not vacuumed away there.
+    "hot_standby_feedback": "on",
+}
 
 
 class Standby:

@@ -156,6 +156,22 @@ async def test_the_disk_fills(ground: Ground) -> None:
     book.ends()
 
 
+async def test_a_stream_is_full_or_slow(ground: Ground) -> None:
+    book = Runbook("A stream is full or slow")
+    async with ground.client() as api:
+        before = await ground.settled(api)
+        key = "over the split"
+        first = await sent(api, key)
+        await book.step(ground.terminal)
+        await book.step(ground.terminal)
+        again = await api.events([EVENT], key)
+        assert (again.status, again.body) == (first.status, first.body)
+        assert await ground.settled(api) == before + 2
+    book.by_hand("stream tidy")
+    await ground.terminal.type("! wepeople stream tidy", "For … s more…")
+    book.ends()
+
+
 async def test_quotas_owner_is_lost(ground: Ground) -> None:
     book = Runbook("Quota's owner is lost")
     await ground.services["quota"].kill()

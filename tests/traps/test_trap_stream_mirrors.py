@@ -120,3 +120,23 @@ async def test_the_server_says_which_stream_takes_a_subject_and_a_mirror_takes_n
     assert (await api(mirrored, "STREAM.NAMES", {"subject": "goes.x"}))["streams"] is None
     await promote(mirrored)
     assert (await api(mirrored, "STREAM.NAMES", {"subject": "goes.x"}))["streams"] == ["NEW"]
+
+
+async def test_a_header_that_is_refused_after_the_id_was_looked_up_hence_the_question_for_ids_of_before(
+    mirrored: Client,
+) -> None:
+    """With three copies the same is in tests/faults/test_split_in_a_cluster.py."""
+
+    async def ask(message_id: str, header: str, value: str) -> Any:
+        reply = await mirrored.request("stays.x", b"", headers={"Nats-Msg-Id": message_id, header: value})
+        found: dict[str, Any] = json.loads(reply.data)
+        return found.get("duplicate") or found["error"]["err_code"]
+
+    before = await state(mirrored, "OLD")
+    assert [await ask(message_id, "Nats-Rollup", "never") for message_id in ("m7", "new", "new")] == [
+        True,
+        10111,
+        10111,
+    ]
+    assert await ask("m7", "Nats-Expected-Last-Sequence", str(2**62)) == 10071
+    assert await state(mirrored, "OLD") == before

@@ -3,10 +3,13 @@
 from datetime import UTC, datetime
 
 import pytest
+from nats.errors import NoRespondersError
 
 from wepeople_contracts.auth import Principal
 from wepeople_contracts.quota import Granted, RateLimited, Verdict, Window
 from wepeople_contracts.reply import Reply
+from wepeople_contracts.subjects import partition_of
+from wepeople_gateway.alone import NO_EPOCH
 from wepeople_gateway.budgets import Budgets
 from wepeople_gateway.errors import ApiError
 
@@ -30,14 +33,19 @@ class Message:
 
 
 class Quota:
-    """Stands where the connection to NATS stands, and gives the verdict it is told to give."""
+    """Stands where the connection to NATS stands, and gives the verdict it is told to give; of the partitions that are
+    away nobody answers.
+    """
 
     def __init__(self) -> None:
         self.asked = 0
+        self.away: set[int] = set()
         self.verdict: Granted | RateLimited = granted(59, 0.4)
 
     async def request(self, subject: str, data: bytes, timeout: float, headers: object) -> Message:
         self.asked += 1
+        if int(subject.split(".")[2]) in self.away:
+            raise NoRespondersError
         return Message(Reply[Verdict](ok=Verdict(verdict=self.verdict)).model_dump_json().encode())
 
 
@@ -48,10 +56,10 @@ class Clock:
         return self.now
 
 
-def granted(remaining: int, reset_seconds: float) -> Granted:
+def granted(remaining: int, reset_seconds: float, epoch: int = 1) -> Granted:
     window = Window(remaining=remaining, reset_seconds=reset_seconds)
     return Granted(
-        units=0, period="2026-04", epoch=1, month_resets_at=datetime(2026, 5, 1, tzinfo=UTC), key_window=window
+        units=0, period="2026-04", epoch=epoch, month_resets_at=datetime(2026, 5, 1, tzinfo=UTC), key_window=window
     )
 
 
@@ -112,3 +120,28 @@ async def test_a_refused_org_does_not_stop_another(budgets: Budgets, quota: Quot
     with pytest.raises(ApiError):
         await budgets.reserve(PRINCIPAL, None)
     budgets.check_refused(PRINCIPAL.model_copy(update={"org_id": "org_2", "key_id": "ba9876543210"}))
+
+
+OTHER = PRINCIPAL.model_copy(update={"org_id": "org_2", "key_id": "ba9876543210"})
+
+
+async def test_an_owner_that_is_away_stops_nobody_from_asking_that_of_another_partition(
+    budgets: Budgets, quota: Quota
+) -> None:
+    assert partition_of(PRINCIPAL.org_id) != partition_of(OTHER.org_id)
+    quota.away = {partition_of(PRINCIPAL.org_id)}
+    alone = await budgets.reserve(PRINCIPAL, None)
+    await budgets.reserve(PRINCIPAL, None)
+    assert (isinstance(alone, Granted) and alone.epoch, quota.asked) == (NO_EPOCH, 1)
+    asked = await budgets.reserve(OTHER, None)
+    assert (isinstance(asked, Granted) and asked.epoch, quota.asked) == (1, 2)
+
+
+async def test_a_lower_epoch_of_another_partitions_owner_is_no_owner_of_before(budgets: Budgets, quota: Quota) -> None:
+    quota.verdict = granted(59, 0.4, epoch=7)
+    await budgets.reserve(PRINCIPAL, None)
+    quota.verdict = granted(59, 0.4, epoch=3)
+    other, outdated = await budgets.reserve(OTHER, None), await budgets.reserve(PRINCIPAL, None)
+    assert isinstance(other, Granted)
+    assert isinstance(outdated, Granted)
+    assert (other.epoch, outdated.epoch) == (3, NO_EPOCH)

@@ -15,6 +15,7 @@ from bench.backlog import Backlog
 from bench.figures import Finding, Tell, comparison, figure
 from bench.ground import Ground, cpu_seconds, running_ground
 from bench.load import LoadSpec, run_load
+from bench.owners import measure_owners
 from bench.plan import Plan
 from bench.projector import empty_read_models
 from wepeople_contracts.subjects import PARTITIONS
@@ -31,13 +32,14 @@ _MICROSECONDS = 1e6
 
 
 async def measure_scale(plan: Plan, tell: Tell) -> list[Finding]:
-    """Gateways and projectors, one and two; then the same events of ever more orgs."""
+    """Gateways, owners of quota and projectors, one and two; then the same events of ever more orgs."""
     findings: list[Finding] = []
     async with running_ground() as ground:
         port = free_port()
         async with second(ground, port) as twins:
             await ground.stop("projector")
             findings += await _gateways(ground, twins["gateway"], port, plan, tell)
+            findings += await measure_owners(ground, twins["quota"], plan, tell)
     for orgs in plan.scale_orgs:
         async with (
             running_ground() as ground,

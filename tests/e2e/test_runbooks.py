@@ -236,7 +236,7 @@ async def test_after_an_older_copy_of_the_stream_the_read_models_are_built_anew_
     await system.nats.stop()
     shutil.rmtree(terminal.folder / ".wepeople/nats/jetstream")
     await system.nats.start()
-    shown = "live_v1: holds what this stream does not; build it anew: wepeople projection rebuild live"
+    shown = "live_v1: holds what is not in the streams; build it anew: wepeople projection rebuild live"
     await terminal.type("wepeople stream restore backup/stream && wepeople provision", "")
     assert shown in await terminal.type("wepeople stream adopt", "")
     await start(ground, "auth", "quota")

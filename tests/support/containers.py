@@ -1,6 +1,8 @@
 """The official images of both servers, by testcontainers."""
 
+import secrets
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,6 @@ from wepeople_embedded.ports import HOST
 
 NATS_IMAGE = "nats:2.15-alpine"
 POSTGRES_IMAGE = "postgres:18"
-PASSWORD = "postgres"
 START_SECONDS = 60.0
 NATS_CONFIGURATION = """\
 port: 4222
@@ -30,9 +31,12 @@ jetstream {
 
 @contextmanager
 def container_servers(directory: Path) -> Iterator[tuple[str, str]]:
-    """Start both; their NATS URL and superuser's DSN."""
+    """Start both; their NATS URL and superuser's DSN. What they log goes into files of the directory, as it does of the
+    wheels' servers.
+    """
     configuration = directory / "nats-server.conf"
     configuration.write_text(NATS_CONFIGURATION + ACCESS)
+    password = secrets.token_urlsafe(16)
     nats = (
         DockerContainer(NATS_IMAGE)
         .with_volume_mapping(str(configuration), "/etc/nats/test.conf", "ro")
@@ -42,15 +46,28 @@ def container_servers(directory: Path) -> Iterator[tuple[str, str]]:
     )
     postgres = (
         DockerContainer(POSTGRES_IMAGE)
-        .with_env("POSTGRES_PASSWORD", PASSWORD)
+        .with_env("POSTGRES_PASSWORD", password)
         .with_env("POSTGRES_DB", "wepeople")
         .with_exposed_ports(5432)
     )
     with nats, postgres:
+        _write_down(nats, directory / "nats.log")
+        _write_down(postgres, directory / "postgres.log")
         nats_url = f"nats://{_address(nats, 4222)}"
-        admin_dsn = f"postgresql://postgres:{PASSWORD}@{_address(postgres, 5432)}/wepeople"
+        admin_dsn = f"postgresql://postgres:{password}@{_address(postgres, 5432)}/wepeople"
         _wait_for_postgres(admin_dsn)
         yield nats_url, admin_dsn
+
+
+def _write_down(container: DockerContainer, log_path: Path) -> None:
+    """Write what it logs into a file until it ends."""
+
+    def write() -> None:
+        with log_path.open("wb", buffering=0) as log:
+            for chunk in container.get_wrapped_container().logs(stream=True, follow=True):
+                log.write(chunk)
+
+    threading.Thread(target=write, daemon=True).start()
 
 
 def _address(container: DockerContainer, port: int) -> str:

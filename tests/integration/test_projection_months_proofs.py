@@ -17,7 +17,8 @@ from wepeople_projections.commands.load import Loaded
 from wepeople_projections.commands.targets import Target, TargetError
 from wepeople_projections.definition.projection import Definition
 from wepeople_projections.postgres.about import read_about
-from wepeople_projections.postgres.months import drop_pieces, kept_from, wait_at_most
+from wepeople_projections.postgres.months import drop_pieces, kept_from
+from wepeople_projections.postgres.waiting import wait_at_most
 from wepeople_projections.replay import building
 from wepeople_projections.replay.building import Workplace
 from wepeople_projections.versions import proving, rebuilding

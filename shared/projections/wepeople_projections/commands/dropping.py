@@ -12,8 +12,9 @@ from wepeople_projections.definition.naming import SCRATCH, split_version
 from wepeople_projections.postgres.about import schemas
 from wepeople_projections.postgres.ddl import drop_schema
 from wepeople_projections.postgres.views import drop_views
+from wepeople_projections.postgres.waiting import wait_at_most
 from wepeople_projections.running.ownership import member_count
-from wepeople_projections.versions.control import only_one, wait_at_most
+from wepeople_projections.versions.control import only_one
 
 LOCK_SECONDS = 10.0
 

@@ -12,7 +12,8 @@ from wepeople_projections.commands.session import command, connection, owner_dsn
 from wepeople_projections.commands.targets import TargetError, find_target
 from wepeople_projections.definition.month import FIRST_YEAR, first_kept
 from wepeople_projections.definition.naming import split_version
-from wepeople_projections.postgres.months import drop_pieces, kept_from, monthly_tables, pieces, wait_at_most
+from wepeople_projections.postgres.months import drop_pieces, kept_from, monthly_tables, pieces
+from wepeople_projections.postgres.waiting import wait_at_most
 
 COLUMNS = ("table", "month", "rows", "bytes", "state")
 LOCK_SECONDS = 2.0

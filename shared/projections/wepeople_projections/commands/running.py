@@ -27,12 +27,13 @@ from wepeople_projections.postgres.about import (
 )
 from wepeople_projections.postgres.ddl import create_schema, tables_sha256, views_of
 from wepeople_projections.postgres.row_security import secure_rows
+from wepeople_projections.postgres.waiting import wait_at_most
 from wepeople_projections.replay.building import Workplace, build, workplace
 from wepeople_projections.replay.watched import watched
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.poison import PoisonFound
 from wepeople_projections.running.retention import Retention, Watcher
-from wepeople_projections.versions.control import execute, wait_at_most
+from wepeople_projections.versions.control import execute
 
 TURN_SECONDS = 2.0
 _BETWEEN_TURNS_SECONDS = 0.5

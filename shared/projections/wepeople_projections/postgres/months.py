@@ -62,11 +62,6 @@ async def pieces(connection: AsyncConnection[Any], schema: str, table: str) -> l
     return sorted(found, key=lambda piece: _begin(piece.month))
 
 
-async def wait_at_most(connection: AsyncConnection[Any], seconds: float) -> None:
-    """Within the transaction, wait no longer for a lock; `psycopg.errors.LockNotAvailable` then."""
-    await connection.execute(_SQL["wait_at_most"], [f"{seconds * 1000:.0f}ms"])
-
-
 async def make_pieces(connection: AsyncConnection[Any], schema: str, months: Mapping[str, Collection[Month]]) -> None:
     """Make those that are missing of tables, in the caller's transaction; of months that were dropped, none.
 

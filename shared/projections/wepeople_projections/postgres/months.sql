@@ -37,6 +37,3 @@ WHERE kept.kept_from < excluded.kept_from
 
 -- name: forget_verified
 DELETE FROM {schema}.verified
-
--- name: wait_at_most
-SELECT set_config('lock_timeout', %s, true)

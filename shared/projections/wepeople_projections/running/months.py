@@ -6,7 +6,8 @@ from wepeople_chassis.postgres import Pool
 from wepeople_projections.batch.changes import Changes
 from wepeople_projections.batch.months import months_of
 from wepeople_projections.definition.month import Month
-from wepeople_projections.postgres.months import make_pieces, wait_at_most
+from wepeople_projections.postgres.months import make_pieces
+from wepeople_projections.postgres.waiting import wait_at_most
 
 LOCK_SECONDS = 2.0
 

@@ -12,7 +12,8 @@ from wepeople_chassis.logging import get_logger
 from wepeople_chassis.postgres import Pool
 from wepeople_projections.definition.month import first_kept
 from wepeople_projections.definition.projection import Definition
-from wepeople_projections.postgres.months import Piece, drop_pieces, kept_from, outdated, wait_at_most
+from wepeople_projections.postgres.months import Piece, drop_pieces, kept_from, outdated
+from wepeople_projections.postgres.waiting import wait_at_most
 from wepeople_projections.postgres.write import will_pass
 
 log = get_logger(__name__)

@@ -84,11 +84,6 @@ async def rows_aside(connection: Connection, schema: str) -> Mapping[RowKey, str
     return {(line["partition"], line["sequence"], line["row_index"]): line["reason"] for line in found}
 
 
-async def wait_at_most(connection: Connection, seconds: float) -> None:
-    """Within the transaction, wait no longer for a lock; `psycopg.errors.LockNotAvailable` then."""
-    await connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{seconds * 1000:.0f}ms"])
-
-
 @asynccontextmanager
 async def only_one(connection: Connection, schema: str, refused: Exception) -> AsyncIterator[None]:
     """Hold a version for a command that nobody else may run on it meanwhile; raises `refused` when somebody does.

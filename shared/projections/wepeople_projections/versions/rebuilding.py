@@ -18,6 +18,7 @@ from wepeople_projections.errors import ProjectionError
 from wepeople_projections.postgres.about import About, OnPoison, read_about, schemas
 from wepeople_projections.postgres.ddl import create_schema, drop_schema
 from wepeople_projections.postgres.months import drop_pieces, kept_from
+from wepeople_projections.postgres.waiting import wait_at_most
 from wepeople_projections.replay.building import Workplace, build
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.versions.control import (
@@ -28,7 +29,6 @@ from wepeople_projections.versions.control import (
     rows_aside,
     skipped_rows,
     statement,
-    wait_at_most,
 )
 from wepeople_projections.versions.swapping import put_in_place
 

@@ -16,8 +16,9 @@ from wepeople_projections.errors import ProjectionError
 from wepeople_projections.postgres.about import read_about
 from wepeople_projections.postgres.months import drop_pieces, kept_from
 from wepeople_projections.postgres.views import point_views, serve, serving_version
+from wepeople_projections.postgres.waiting import wait_at_most
 from wepeople_projections.running.ownership import session_connection
-from wepeople_projections.versions.control import Reached, checkpoints, statement, wait_at_most
+from wepeople_projections.versions.control import Reached, checkpoints, statement
 
 LOCK_SECONDS = 0.3
 """Readers that come now wait as long as the swap waits for those that were there before. It is much less than Postgres'

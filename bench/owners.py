@@ -1,5 +1,5 @@
-"""What a second owner of quota brings: the same questions to one process that owns two streams, and to two of which each
-owns one.
+"""What a second owner of quota brings: the same questions to one process that owns two streams, and to two processes
+with one each.
 
 Nothing but quota is asked: no gateway, no projector. The one that asks takes a core of its own, so on two cores the
 second owner has none; processor time per verdict says what it does elsewhere (docs/scale.md).

@@ -41,6 +41,7 @@ async def test_every_message_is_archived_as_it_is_in_the_stream(
     connection: Client, stream: JetStreamContext, tmp_path: Path
 ) -> None:
     await store_some(stream)
+    (tmp_path / "archive").mkdir()
     folder = Folder(tmp_path / "archive")
     async with archives(connection, folder):
         found = await all_archived(connection, folder, 600)
@@ -211,12 +212,13 @@ async def test_storage_that_overwrites_is_refused() -> None:
 async def test_a_file_that_was_taken_away_is_missed_by_trimming_and_written_again(
     connection: Client, stream: JetStreamContext
 ) -> None:
-    await store_some(stream)
     memory = Memory()
-    async with archives(connection, memory):
-        wanted = await all_archived(connection, memory, 600)
+    for count in (180, 360, 540, 720):
+        await store_some(stream, 60)
+        async with archives(connection, memory):
+            wanted = await all_archived(connection, memory, count)
     shelf = Shelf((await state_of(connection, STREAMS[0])).identity, 4)
-    _, lost, *_ = sorted((await Archive(memory).listing(shelf)).files)
+    _, lost, _, *_ = sorted((await Archive(memory).listing(shelf)).files)
     for kind in ("messages", "events", "verified"):
         del memory.objects[shelf.name(kind, lost)]
     missed = next(m.sequence for m in wanted if m.sequence > lost and partition_token(m.subject) == "4")

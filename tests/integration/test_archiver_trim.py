@@ -19,6 +19,7 @@ EVERYBODY = dict.fromkeys(range(PARTITIONS), 10_000)
 @pytest.fixture
 async def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Folder:
     monkeypatch.setenv("WEPEOPLE_ARCHIVE_URL", f"file://{tmp_path}/archive")
+    (tmp_path / "archive").mkdir()
     return Folder(tmp_path / "archive")
 
 

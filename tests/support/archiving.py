@@ -40,14 +40,15 @@ async def archives(connection: Client, store: Store, limits: Limits = SOON) -> A
 
 
 async def archived_messages(connection: Client, store: Store) -> list[StoredMessage]:
-    """What verified files hold, in the stream's order; each file follows on the one before it."""
+    """What verified files hold, in the stream's order, as far as each follows on the one before it."""
     archive, found = Archive(store), []
     stream = await state_of(connection, STREAMS[0])
     for partition in range(PARTITIONS):
         shelf = Shelf(stream.identity, partition)
         reached = None
         for after in (await archive.listing(shelf)).verified_first:
-            assert reached in (None, after)
+            if reached not in (None, after):
+                break
             file = await archive.file(shelf, after)
             reached = file.contents.through
             found += list(chain.from_iterable(file.parts()))

@@ -54,10 +54,10 @@ async def replayed(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    of=st.lists(st.integers(0, 4), min_size=1, max_size=60),
+    of=st.lists(st.integers(0, 4), min_size=20, max_size=60),
     per_file=st.integers(1, 7),
-    after=st.integers(0, 70),
-    before=st.integers(1, 70),
+    after=st.integers(0, 10) | st.integers(0, 70),
+    before=st.integers(40, 70) | st.integers(1, 70),
 )
 async def test_every_message_between_is_replayed_once_in_the_streams_order(
     of: list[int], per_file: int, after: int, before: int
@@ -69,6 +69,13 @@ async def test_every_message_between_is_replayed_once_in_the_streams_order(
     assert found == [one for one in messages if after < one.sequence < before]
     assert through == sorted(through)
     assert through[-1] == before - 1
+
+
+async def test_partitions_that_took_turns_do_so_again() -> None:
+    messages = [message(n, partition=partition) for n, partition in enumerate([0, 1, 0, 1, 1, 0], 1)]
+    store = await archived(messages, per_file=3, before=7, partitions={0, 1})
+    found, _ = await replayed(store, after=0, before=7, partitions={0, 1})
+    assert [one.sequence for one in found] == [1, 2, 3, 4, 5, 6]
 
 
 async def test_one_orgs_filter_gives_only_its_messages() -> None:

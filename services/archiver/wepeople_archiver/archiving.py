@@ -132,6 +132,8 @@ class StreamArchiver:
         ARCHIVED_BYTES.inc(file.size)
         log.info("file_verified", partition=partition, after=gathered.after, through=file.contents.through)
         gathered.settle(file, time.monotonic())
+        if gathered.after in gathered.later:
+            gathered.expected = await patiently(lambda: self._archive.file(shelf, gathered.after))
 
     async def _write(self, shelf: Shelf, gathered: Gathered) -> MessageFile:
         """Write what is gathered, unless somebody has written the file; it is read back either way."""

@@ -120,7 +120,10 @@ def read_file(name: str, data: bytes) -> MessageFile:
     count, last = 0, contents.after
     for part in _parts(name, data, contents):
         for message in part:
-            _add(found, message)
+            try:
+                _add(found, message)
+            except struct.error:
+                raise Damaged(name, f"message {message.sequence} has a number that nothing has") from None
             if message.sequence <= last:
                 raise Damaged(name, f"message {message.sequence} comes after {last}")
             last = message.sequence

@@ -3,9 +3,15 @@
 import asyncio
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
+
+from wepeople_archive.errors import StorageAway
 
 _HIDDEN = "."
+
+T = TypeVar("T")
 
 
 class Folder:
@@ -16,15 +22,15 @@ class Folder:
 
     async def create(self, name: str, data: bytes) -> bool:
         """See `Store.create`."""
-        return await asyncio.to_thread(self._create, self._root / name, data)
+        return await _done(lambda: self._create(self._root / name, data))
 
     async def read(self, name: str) -> bytes | None:
         """See `Store.read`."""
-        return await asyncio.to_thread(_read, self._root / name)
+        return await _done(lambda: _read(self._root / name))
 
     async def sizes(self, folder: str) -> dict[str, int]:
         """See `Store.sizes`."""
-        return await asyncio.to_thread(self._sizes, self._root / folder)
+        return await _done(lambda: self._sizes(self._root / folder))
 
     def _create(self, file: Path, data: bytes) -> bool:
         _make_folders(file.parent)
@@ -44,8 +50,19 @@ class Folder:
             unfinished.unlink(missing_ok=True)
 
     def _sizes(self, folder: Path) -> dict[str, int]:
+        if not self._root.is_dir():
+            # A disk that is not mounted is no empty archive.
+            raise FileNotFoundError(f"there is no folder {self._root}")
         files = (file for file in sorted(folder.rglob("*")) if not file.name.startswith(_HIDDEN) and file.is_file())
         return {str(file.relative_to(self._root)): file.stat().st_size for file in files}
+
+
+async def _done(work: Callable[[], T]) -> T:
+    """Do it beside the loop; `StorageAway` for whatever the disk says."""
+    try:
+        return await asyncio.to_thread(work)
+    except OSError as error:
+        raise StorageAway(str(error)) from None
 
 
 def _read(file: Path) -> bytes | None:

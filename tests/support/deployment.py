@@ -85,7 +85,9 @@ async def deployed(directory: Path, *, files: Sequence[Path] = ()) -> AsyncItera
         print(await compose("logs", "--no-color", "--tail", "40"))
         raise
     finally:
-        everything = Compose(compose.project, compose.files, compose.environment, ("double", "operator", "demo"))
+        everything = Compose(
+            compose.project, compose.files, compose.environment, ("double", "operator", "demo", "copier")
+        )
         await everything("down", "--volumes", "--timeout", "3")
 
 

@@ -117,6 +117,7 @@ async def test_a_damaged_file_is_named_before_any_of_its_messages_is_replayed() 
 async def test_a_file_of_another_partition_is_not_taken_for_this_ones() -> None:
     store = await archived([message(1)], per_file=1, before=5, partitions={3, 4})
     shelf = Shelf(HISTORY, 4)
+    store.objects.pop(shelf.name("verified", 0), None)
     store.objects[shelf.name("messages", 0)] = store.objects[Shelf(HISTORY, 3).name("messages", 0)]
     with pytest.raises(Damaged, match="partition 3"):
         await replayed(store, after=0, before=5, partitions={4})

@@ -11,6 +11,7 @@ from tests.support.fresh import Fresh
 from tests.support.poisoned import ORG, decide, mended, request
 from tests.support.stored import founded
 from tests.support.tally import POISON, Tally
+from wepeople_contracts.subjects import partition_of
 from wepeople_projections.definition.projection import Definition
 from wepeople_projections.replay import building
 from wepeople_projections.replay.building import Workplace
@@ -83,7 +84,10 @@ async def test_a_parked_row_that_is_not_as_the_stream_has_it_is_a_difference(
     await ground.rows(f"UPDATE {SCHEMA}.{forged} RETURNING 1")
     proof = await prove(ground, tally)
     assert proof.difference is not None
-    assert "row 2 of message 2 is parked, but not as the stream has it" in proof.difference
+    assert (
+        f"row 2 of message 2 of partition {partition_of(ORG)} is parked, but not as the stream has it"
+        in proof.difference
+    )
     assert not await verified(ground)
 
 

@@ -111,3 +111,22 @@ async def test_the_streams_are_named_in_order_and_each_partition_has_one(streams
     assert {n: state.name for n, state in (await takers(streams)).items()} == {
         n: state.name for state in found for n in state.partitions
     }
+
+
+async def test_a_reader_that_is_never_idle_does_not_go_past_what_was_purged_where_its_partition_was(
+    streams: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "LOOK_SECONDS", 0.0)
+    await store(streams.jetstream(), 2 * reader.PULL_MESSAGES, partition=9)
+    read_of_one = reader_of(streams, partition_filter(9), after=0)
+    delivered, through = 0, 0
+
+    with pytest.raises(StreamMoved):
+        async with aclosing(read_of_one.batches()) as batches:
+            async for batch in batches:
+                if not delivered:
+                    await split_stream(streams, "INGEST")
+                    await streams.jetstream().purge_stream("INGEST", subject=partition_filter(9))
+                delivered, through = delivered + len(batch.messages), batch.through
+
+    assert 0 < delivered == through < 2 * reader.PULL_MESSAGES

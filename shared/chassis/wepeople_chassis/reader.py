@@ -40,7 +40,7 @@ PULL_MESSAGES = 512
 PULL_BYTES = 24 * 1024 * 1024
 PULL_SECONDS = 1.0
 LOOK_SECONDS = 1.0
-"""So often a reader of several partitions that is never idle looks whether they are all there."""
+"""So often a reader that is never idle looks whether the stream still takes what it reads."""
 _GRACE_SECONDS = 1.0
 _RETRY_SECONDS = 0.25
 _CONSUMER_NOT_FOUND = 10014
@@ -146,7 +146,7 @@ class StreamReader:
                     received += len(messages)
                     if messages:
                         yield Batch([m for m, _, _ in messages], self._position, pending)
-                if received == 0:
+                if received == 0 or clock() > looked_at + LOOK_SECONDS:
                     left_behind = await self._pending(consumer, delivered)
                     if left_behind is None:
                         return
@@ -157,7 +157,7 @@ class StreamReader:
                         # The end was read before the consumer said that nothing is left: all up to it was delivered.
                         self._position = max(self._position, known_end)
                     yield Batch([], self._position, left_behind)
-                if received == 0 or (len(self._partitions) > 1 and clock() > looked_at + LOOK_SECONDS):
+                if received == 0 or clock() > looked_at + LOOK_SECONDS:
                     known_end = (await self._look()).last_sequence
                     looked_at = clock()
         finally:

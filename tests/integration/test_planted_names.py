@@ -10,7 +10,6 @@ from psycopg import AsyncConnection, errors, sql
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.fresh import Fresh
-from wepeople_chassis.operator import Operator
 from wepeople_chassis.postgres import make_pool
 from wepeople_projections.commands.load import built_in_sources, load_source
 from wepeople_projections.commands.session import connection
@@ -57,8 +56,7 @@ async def of_a_session(dsn: str) -> AsyncIterator[AsyncConnection[Any]]:
 
 @asynccontextmanager
 async def of_an_operator(dsn: str) -> AsyncIterator[AsyncConnection[Any]]:
-    operator = Operator.model_construct(nats_url="", postgres_dsn=dsn)
-    async with await reading.connect(operator) as one:
+    async with await reading.connect(dsn) as one:
         yield one
 
 

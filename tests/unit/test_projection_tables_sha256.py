@@ -70,5 +70,5 @@ def test_what_is_only_said_of_tables_or_of_how_they_are_written_does_not_count()
 
 
 def test_how_long_months_are_kept_does_not_count() -> None:
-    by_month = {"key": ("name", "at"), "by_month": "at"}
-    assert fingerprint(PLAIN, **by_month, keep_days=30) == fingerprint(PLAIN, **by_month)
+    for_ever = fingerprint(PLAIN, key=("name", "at"), by_month="at")
+    assert fingerprint(PLAIN, key=("name", "at"), by_month="at", keep_days=30) == for_ever

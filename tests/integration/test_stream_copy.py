@@ -92,6 +92,35 @@ async def test_an_empty_stream_makes_way_one_with_messages_only_by_replace_and_o
     await connection.close()
 
 
+@pytest.mark.parametrize("count", [5, 20])
+async def test_a_stream_that_was_made_anew_after_the_copy_never_makes_way(
+    fresh: Fresh, tmp_path: Path, count: int
+) -> None:
+    connection = await connect(NatsAddress(fresh.nats_url), "tests")
+    await publish(connection, 1, 20)
+    await backup(connection, tmp_path / "copy")
+    await delete(connection)
+    await provision_streams(connection)
+    await publish(connection, 21, count)
+    before = await everything(connection)
+    with pytest.raises(ProvisionError, match="not a beginning of the copy"):
+        await restore(connection, tmp_path / "copy", replace=True)
+    assert await everything(connection) == before
+    await connection.close()
+
+
+async def test_a_stream_that_has_lost_its_end_makes_way_for_the_copy_that_has_it(fresh: Fresh, tmp_path: Path) -> None:
+    connection = await connect(NatsAddress(fresh.nats_url), "tests")
+    await publish(connection, 1, 10)
+    await backup(connection, tmp_path / "older")
+    await publish(connection, 11, 10)
+    await backup(connection, tmp_path / "newer")
+    await delete(connection)
+    await restore(connection, tmp_path / "older", replace=False)
+    assert [one.messages for one in await restore(connection, tmp_path / "newer", replace=True)] == [20]
+    await connection.close()
+
+
 async def test_a_directory_that_is_not_empty_gets_no_copy_and_one_without_a_copy_gives_none(
     fresh: Fresh, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,9 +32,21 @@ class Extent:
     first_sequence: int
     last_sequence: int
     messages: int
+    first_time: str = field(compare=False)
+    last_time: str = field(compare=False)
 
     def __str__(self) -> str:
         return f"{self.name}: {self.messages} messages, sequences {self.first_sequence} to {self.last_sequence}"
+
+    def is_beginning_of(self, copied: "Extent") -> bool:
+        """Whether all that it holds can be in the copy. One that was made anew after the copy has later messages."""
+        if self.last_sequence == copied.last_sequence and self.last_time != copied.last_time:
+            return False
+        if self.last_sequence > copied.last_sequence or self.last_time > copied.last_time:
+            return False
+        same_first = (self.first_sequence, self.first_time) == (copied.first_sequence, copied.first_time)
+        trimmed_since = self.first_sequence > copied.first_sequence and self.first_time >= copied.first_time
+        return not self.messages or same_first or trimmed_since
 
 
 async def backup(connection: Client, directory: Path) -> list[Extent]:
@@ -144,6 +156,12 @@ def _require_way(there: Mapping[str, Extent], copies: Mapping[str, Copy], *, rep
                 "behind it would be lost. Nothing was changed. If the stream that is there is of no use, let an "
                 "operator of NATS delete it."
             )
+        if extent.last_sequence and not extent.is_beginning_of(copies[name].extent):
+            raise ProvisionError(
+                f"The stream {name} that is there is not a beginning of the copy: it holds messages that the copy does "
+                "not have, such as requests that were stored after the loss. Nothing was changed. If the stream that "
+                "is there is of no use, let an operator of NATS delete it."
+            )
         if extent.last_sequence and not replace:
             raise ProvisionError(
                 f"There is a stream already ({extent}). Nothing was changed; --replace puts the copy there."
@@ -187,4 +205,5 @@ def _require_whole(headers: dict[str, str] | None, directory: Path) -> None:
 
 
 def _extent(name: str, state: Mapping[str, Any]) -> Extent:
-    return Extent(name, state["first_seq"], state["last_seq"], state["messages"])
+    first, last = (state[which].removesuffix("Z") for which in ("first_ts", "last_ts"))
+    return Extent(name, state["first_seq"], state["last_seq"], state["messages"], first, last)

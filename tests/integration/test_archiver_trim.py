@@ -1,4 +1,4 @@
-"""What was trimmed from a stream is read from the archive, by whoever reads the stream, also after it was split."""
+"""What was trimmed from a stream is read from the archive, by whoever reads the stream."""
 
 from pathlib import Path
 

@@ -52,7 +52,8 @@ async def trim(connection: Client, archive: Archive, stream: StreamState, planne
     """
     # A message that exists, so that the stream begins exactly there afterwards.
     before = await next_of(connection, stream.name, None, planned.before - 1)
-    if before is None:
+    # A stream that was split from another begins where that one did, which may be before its first message.
+    if before is None or before == await next_of(connection, stream.name, None, stream.first_sequence - 1):
         return 0
     for partition in sorted(stream.partitions):
         await _note(archive, stream, partition, before)

@@ -113,16 +113,19 @@ async def test_the_streams_are_named_in_order_and_each_partition_has_one(streams
     }
 
 
-async def test_a_reader_that_is_never_idle_does_not_go_past_what_was_purged_where_its_partition_was(
-    streams: Client, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("look_seconds", [0.0, 60.0])
+@pytest.mark.parametrize("filter_subject", [partition_filter(9), STREAM_SUBJECTS])
+async def test_a_reader_does_not_go_past_what_was_purged_where_its_partition_was(
+    filter_subject: str, look_seconds: float, streams: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "LOOK_SECONDS", 0.0)
+    """Whether it looks between two pulls, or only once nothing comes any more."""
+    monkeypatch.setattr(reader, "LOOK_SECONDS", look_seconds)
     await store(streams.jetstream(), 2 * reader.PULL_MESSAGES, partition=9)
-    read_of_one = reader_of(streams, partition_filter(9), after=0)
+    reading = reader_of(streams, filter_subject, after=0)
     delivered, through = 0, 0
 
     with pytest.raises(StreamMoved):
-        async with aclosing(read_of_one.batches()) as batches:
+        async with aclosing(reading.batches()) as batches:
             async for batch in batches:
                 if not delivered:
                     await split_stream(streams, "INGEST")

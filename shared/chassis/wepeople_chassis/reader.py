@@ -130,6 +130,9 @@ class StreamReader:
         try:
             delivered, pull_bytes = 0, self._pull_bytes
             while True:
+                if clock() > looked_at + LOOK_SECONDS:
+                    # Before anything more is asked for: of what a partition had that left, nothing may be left.
+                    known_end, looked_at = (await self._look()).last_sequence, clock()
                 await self._pull(consumer, inbox, pull_bytes)
                 pull_bytes = self._pull_bytes
                 finished, received = False, 0
@@ -146,20 +149,20 @@ class StreamReader:
                     received += len(messages)
                     if messages:
                         yield Batch([m for m, _, _ in messages], self._position, pending)
-                if received == 0 or clock() > looked_at + LOOK_SECONDS:
+                if received == 0:
                     left_behind = await self._pending(consumer, delivered)
-                    if left_behind is None:
+                    state = await self._look()
+                    if left_behind is None or state.first_sequence > self._position + 1:
                         return
                     if left_behind:
                         # The next message may be larger than what was asked for.
                         pull_bytes = PULL_BYTES
                     else:
-                        # The end was read before the consumer said that nothing is left: all up to it was delivered.
+                        # The end was read before the consumer said that nothing is left, and nothing was purged since:
+                        # all up to it was delivered.
                         self._position = max(self._position, known_end)
+                    known_end, looked_at = state.last_sequence, clock()
                     yield Batch([], self._position, left_behind)
-                if received == 0 or clock() > looked_at + LOOK_SECONDS:
-                    known_end = (await self._look()).last_sequence
-                    looked_at = clock()
         finally:
             await quietly(subscription.unsubscribe())
             await delete_consumer(self._connection, self._stream, consumer)

@@ -19,10 +19,11 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeoutError
 
 from wepeople_chassis.stream import BEGINS, EARLIER_IDS, first_sequence
-from wepeople_contracts.subjects import STREAMS, partition_filter, split_subject, stream_subjects
+from wepeople_contracts.subjects import STREAMS, partition_filter, partitions_in, split_subject, stream_subjects
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_api import Refused, ask, count_of, own_metadata
 from wepeople_provision.stream_layout import Split
+from wepeople_provision.stream_lock import one_at_a_time
 
 CUT_SECONDS = 3.0
 """So long the mirror may take to the marker, or the cut is undone; gateways repeat for five seconds."""
@@ -57,8 +58,28 @@ async def change(connection: Client, info: Mapping[str, Any], **settings: Any) -
 
 
 async def _cut_over(connection: Client, split: Split) -> tuple[int, float]:
+    async with one_at_a_time(connection):
+        old = await ask(connection, "STREAM.INFO", split.old)
+        require_as_planned(split, old, await ask(connection, "STREAM.INFO", split.new))
+        return await _cut_alone(connection, split, old)
+
+
+def require_as_planned(split: Split, old: Mapping[str, Any], new: Mapping[str, Any] | None) -> None:
+    """`ProvisionError` unless the old stream takes all, or was cut for this very split, and the new one, where it is
+    made already, is its mirror still: another command may have been there since the split was planned.
+    """
+    takes = partitions_in(old["config"].get("subjects") or [])
+    begun = new is not None and takes == split.staying and split_subject(split.new) in markers_of(old)
+    mirrors = new is None or (new["config"].get("mirror") or {}).get("name") == split.old
+    if not mirrors or not (begun or takes == split.staying | split.moving):
+        raise ProvisionError(
+            f"{split.old} and {split.new} are not as they were when this split was planned: another `wepeople stream "
+            "split` was at work. Nothing was changed. Look at `wepeople stream split --plan`."
+        )
+
+
+async def _cut_alone(connection: Client, split: Split, old: dict[str, Any]) -> tuple[int, float]:
     began = time.monotonic()
-    old = await ask(connection, "STREAM.INFO", split.old)
     await change(connection, old, subjects=_cut_subjects(old, split))
     try:
         async with asyncio.timeout(CUT_SECONDS):

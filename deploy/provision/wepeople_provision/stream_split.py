@@ -15,7 +15,7 @@ from wepeople_chassis.stream import IDENTITY
 from wepeople_contracts.subjects import partition_filter, partitions_in, split_subject
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_api import ask, ask_or_none, own_metadata, streams_there
-from wepeople_provision.stream_cut import cut_over
+from wepeople_provision.stream_cut import cut_over, require_as_planned
 from wepeople_provision.stream_layout import Place, Split, halves, splits_of
 from wepeople_provision.stream_stragglers import bring_along
 
@@ -83,6 +83,7 @@ async def carry_out(connection: Client, split: Split, say: Say = lambda _: None)
     new = await ask_or_none(connection, "STREAM.INFO", split.new)
     marker, cut_seconds = None, 0.0
     if new is None:
+        require_as_planned(split, old, None)
         await _require_whole(connection, split.old)
         new = await ask(connection, "STREAM.CREATE", split.new, _mirror(old, split))
         say(f"{split.new}: made, as a mirror of {split.old}")

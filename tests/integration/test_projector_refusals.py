@@ -58,11 +58,13 @@ async def test_a_row_that_the_tables_refuse_is_parked_and_leaves_nothing_behind(
     org = new_id("org")
     first = envelope(org, [event("a")])
     await projecting.stored_and_applied(founded(org), first)
-    refused = with_event_ids_of(envelope(org, [event("ghost")]), first)
+    at_the_same_time = envelope(org, [event("ghost")], received_at_us=first.received_at_us)
+    refused = with_event_ids_of(at_the_same_time, first)
     last = await stored_while_it_is_away(projecting, envelope(org, [event("b")]), refused, envelope(org, [event("c")]))
     [parked] = await projecting.rows("SELECT * FROM live.parked")
     assert (parked["sequence"], parked["row_index"]) == (last - 1, 0)
-    assert "timeline_pkey" in parked["reason"]
+    assert "duplicate key" in parked["reason"]
+    assert "timeline" in parked["reason"]
     assert parked["data"] == msgspec.msgpack.encode(refused)
     assert len(await projecting.rows("SELECT FROM live.requests")) == 4
     workers = {row["external_ids"][0] for row in await projecting.rows("SELECT * FROM live.workers")}

@@ -124,7 +124,8 @@ async def test_a_reader_does_not_go_past_what_was_purged_where_its_partition_was
     reading = reader_of(streams, filter_subject, after=0)
     delivered, through = 0, 0
 
-    with pytest.raises(StreamMoved):
+    async def read_over_a_split() -> None:
+        nonlocal delivered, through
         async with aclosing(reading.batches()) as batches:
             async for batch in batches:
                 if not delivered:
@@ -132,4 +133,6 @@ async def test_a_reader_does_not_go_past_what_was_purged_where_its_partition_was
                     await streams.jetstream().purge_stream("INGEST", subject=partition_filter(9))
                 delivered, through = delivered + len(batch.messages), batch.through
 
+    with pytest.raises(StreamMoved):
+        await read_over_a_split()
     assert 0 < delivered == through < 2 * reader.PULL_MESSAGES

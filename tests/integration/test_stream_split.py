@@ -11,7 +11,6 @@ from tests.support.lone_stream import Server, eventually
 from tests.support.splitting import Killed, load, subject_in, texts, wrongs
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.stream import state_of, stream_of, stream_states
-from wepeople_contracts.subjects import split_subject, stream_subjects
 from wepeople_gateway.ingest.publish import Publisher, Stored
 from wepeople_provision import stream_cut
 from wepeople_provision.errors import ProvisionError
@@ -187,23 +186,6 @@ async def test_a_mirror_with_less_than_the_stream_is_never_promoted(
     with pytest.raises(ProvisionError, match="19 messages of 20"):
         await split_stream(streams, "INGEST")
     assert set((await takers(streams)).values()) == {"INGEST"}
-
-
-async def test_what_comes_behind_the_marker_all_the_same_is_brought_along_once(
-    streams: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    promote = stream_cut._promote
-
-    async def late(connection: Client, split: Any, old: Any, new: Any) -> None:
-        await stream_cut.change(connection, old, subjects=stream_subjects(range(16)))
-        await publish(connection, 9, "late")
-        await stream_cut.change(connection, old, subjects=[*stream_subjects(LOWER), split_subject("INGEST_8")])
-        await promote(connection, split, old, new)
-
-    monkeypatch.setattr(stream_cut, "_promote", late)
-    assert (await split_stream(streams, "INGEST")).stragglers == 1
-    assert list((await texts(streams, "INGEST_8", 9)).values()) == ["first-9", "first-25", "late"]
-    assert (await publish(streams, 9, "late"))["duplicate"]
 
 
 async def test_several_streams_from_the_beginning_and_never_another_number_by_the_provisioner(

@@ -17,7 +17,7 @@ from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_api import ask, ask_or_none, own_metadata, streams_there
 from wepeople_provision.stream_cut import cut_over, require_as_planned
 from wepeople_provision.stream_layout import Place, Split, halves, splits_of
-from wepeople_provision.stream_stragglers import bring_along
+from wepeople_provision.stream_stragglers import bring_along, not_brought
 
 Say = Callable[[str], None]
 
@@ -66,7 +66,8 @@ async def splits_due(connection: Client, name: str | None, into: int | None) -> 
     there = await streams_there(connection)
     if not there:
         raise ProvisionError("There is no stream; run `wepeople provision` first.")
-    return unfinished(there) or splits_of(places(there), name, into)
+    begun = unfinished(there) or await not_brought(connection, there)
+    return begun or splits_of(places(there), name, into)
 
 
 async def split_stream(connection: Client, name: str, say: Say = lambda _: None) -> Done:

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,7 +17,6 @@ from wepeople_contracts.subjects import STREAMS
 from wepeople_provision.copy_digest import check, seal
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_api import ask, own_metadata, streams_there
-from wepeople_provision.stream_cut import change
 from wepeople_provision.stream_split import unfinished
 
 CHUNK_BYTES = 128 * 1024
@@ -170,16 +171,22 @@ def _require_way(there: Mapping[str, Extent], copies: Mapping[str, Copy], *, rep
 
 async def _restore(connection: Client, copy: Copy) -> Extent:
     name = copy.extent.name
-    reply = await ask(connection, "STREAM.RESTORE", name, copy.described)
+    reply = await ask(connection, "STREAM.RESTORE", name, _as_another(copy.described))
     with copy.content.open("rb") as content:
         for chunk in _chunks(content):
             await _send(connection, reply["deliver_subject"], chunk, _CHUNK_SECONDS)
     restored = await _send(connection, reply["deliver_subject"], b"", _RESTORED_SECONDS)
-    metadata = own_metadata(restored["config"])
-    if IDENTITY in metadata:
-        # A copy may lack what was read before: it is another stream until `adopt` has compared.
-        await change(connection, restored, metadata=metadata | {IDENTITY: restored["created"]})
     return _extent(name, restored["state"])
+
+
+def _as_another(described: Mapping[str, Any]) -> dict[str, Any]:
+    """With an identity that no stream had: a copy may lack what was read before, and is another stream until `adopt`
+    has compared. It goes with the request, so that at no moment anybody reads on in it as if it were the lost one.
+    """
+    config, metadata = described["config"], own_metadata(described["config"])
+    if IDENTITY in metadata:
+        metadata |= {IDENTITY: f"restored {datetime.now(UTC).isoformat()} {secrets.token_hex(4)}"}
+    return {**described, "config": config | {"metadata": metadata}}
 
 
 def _chunks(content: BinaryIO) -> Iterator[bytes]:

@@ -32,6 +32,8 @@ _CLOCKS_NANOSECONDS = 60 * 1_000_000_000
 """By so much a gateway's clock may be ahead of ours."""
 
 _LOOK_SECONDS = 0.002
+_FULL = "maximum bytes exceeded"
+"""So the server says that a stream has no room for a message."""
 
 
 class _Missing(Exception):
@@ -98,7 +100,10 @@ async def _cut_alone(connection: Client, split: Split, old: dict[str, Any]) -> t
 async def _undone(connection: Client, old: Mapping[str, Any], split: Split, why: str) -> ProvisionError:
     await change(connection, old, subjects=[*stream_subjects(split.staying | split.moving), *markers_of(old)])
     return ProvisionError(
-        f"{split.new} did not get all of {split.old} in time ({why}), so {split.old} takes all as before. "
+        f"There is no room in it for the split's marker: {split.old} is full to the brim, and takes all as before. "
+        "Give it some more room first (WEPEOPLE_STREAM_MAX_BYTES, then `wepeople provision`), then split it."
+        if _FULL in why
+        else f"{split.new} did not get all of {split.old} in time ({why}), so {split.old} takes all as before. "
         "Run this again."
     )
 

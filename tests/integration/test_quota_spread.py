@@ -18,14 +18,19 @@ from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
 from wepeople_chassis.rpc import Unavailable
 from wepeople_chassis.stream import stream_states
 from wepeople_contracts.quota import Granted, Seen
-from wepeople_contracts.subjects import PARTITIONS, partition_of
+from wepeople_contracts.subjects import PARTITIONS, partition_of, stream_subjects
 from wepeople_embedded.services import ServiceProcess
+from wepeople_provision.stream_api import ask
+from wepeople_provision.stream_cut import change
 from wepeople_provision.stream_split import split_stream
 from wepeople_quota.bucket import Bucket
 
 SHARED_WITHIN_SECONDS = 20.0
 SILENT_SECONDS = 1.5
 """A hand-over on a machine that is busy with other things; on a quiet one nothing is left unanswered."""
+
+CUT_SECONDS = 4.0
+"""Longer than what looks at the streams waits for a split to end."""
 
 MONTH = 150
 CLIENTS = 2
@@ -49,6 +54,19 @@ async def split(fresh: Fresh) -> list[str]:
     try:
         await split_stream(connection, "INGEST")
         return [state.name for state in await stream_states(connection)]
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def cut(fresh: Fresh) -> AsyncIterator[None]:
+    """A split that gets no further: for so long nobody takes half of the partitions, then all is as before."""
+    connection = await connect(NatsAddress(fresh.nats_url), "tests-cut")
+    try:
+        whole = await ask(connection, "STREAM.INFO", "INGEST")
+        await change(connection, whole, subjects=stream_subjects(range(PARTITIONS // 2)))
+        yield
+        await change(connection, whole, subjects=whole["config"]["subjects"])
     finally:
         await connection.close()
 
@@ -222,6 +240,31 @@ async def test_one_process_answers_on_while_its_stream_is_split_and_grants_exact
         assert all(set(asking.epochs[partition]) == {1} for partition in range(8))
         assert all(asking.epochs[partition] == sorted(asking.epochs[partition]) for partition in range(8, PARTITIONS))
         await until_counted(pair, asking.stored)
+
+
+async def test_what_is_stored_after_a_split_was_undone_is_counted_by_who_ran_and_by_who_was_started_meanwhile(
+    fresh: Fresh, tmp_path: Path
+) -> None:
+    def make_process() -> ServiceProcess:
+        return quota_process(fresh.nats_url, fresh.dsn("quota"), tmp_path)
+
+    async with quota_pair(fresh.nats_url, make_process, 1) as pair:
+        async with cut(fresh):
+            pair.processes.append(make_process())
+            pair.processes[-1].start()
+            await asyncio.sleep(CUT_SECONDS)
+        for org in ORGS.values():
+            await store(pair.ask.connection, charged(1, org_id=org))
+        once = Counter(range(PARTITIONS))
+        await until_counted(pair, once)
+
+        async def are_both_ready() -> bool:
+            return len(await answers(pair.ask.connection, "rpc.quota.ready", b"", 0.3)) == len(pair.processes)
+
+        await until(are_both_ready)
+        await pair.processes[0].kill()
+        await until_all_are_answered(pair)
+        await until_counted(pair, once)
 
 
 async def test_two_processes_share_a_stream_that_is_split_under_load_and_what_is_granted_too_much_is_bounded(

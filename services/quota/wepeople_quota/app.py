@@ -16,7 +16,7 @@ from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.ops import Ops, nats_answers, start_ops, stream_answers
 from wepeople_chassis.postgres import Pool, database_answers, make_pool
 from wepeople_chassis.rpc_server import make_broker
-from wepeople_chassis.stream import StreamState, state_of, stream_states
+from wepeople_chassis.stream import StreamState, state_of
 from wepeople_chassis.tasks import end
 from wepeople_contracts.subjects import PARTITIONS
 from wepeople_quota.bucket import Bucket, Entry
@@ -31,7 +31,7 @@ from wepeople_quota.saving import Saving
 from wepeople_quota.serve import Desk, now
 from wepeople_quota.settings import QuotaSettings
 from wepeople_quota.shard import Shard
-from wepeople_quota.shards import Shards
+from wepeople_quota.shards import Shards, settled_state, settled_states
 from wepeople_quota.sharing import SharingOut
 from wepeople_quota.store import Saved, Store
 from wepeople_quota.window import Windows
@@ -84,7 +84,7 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client, ops: Op
     store = Store(pool)
     saved = await patiently(store.load)
     asked_at_ns = time.time_ns()
-    streams = await patiently(lambda: stream_states(connection))
+    streams = await patiently(lambda: settled_states(connection))
     remember_seconds = max(stream.duplicate_window_seconds for stream in streams)
     ledgers = _ledgers(settings, remember_seconds, saved)
     windows = Windows()
@@ -110,7 +110,7 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client, ops: Op
             above_epoch=max(epochs, default=0),
         )
         ownership = Ownership(
-            rpc, stream.name, lease=lease, fold=fold, desks=desks, look=lambda: state_of(rpc, stream.name)
+            rpc, stream.name, lease=lease, fold=fold, desks=desks, look=lambda: settled_state(rpc, stream.name)
         )
         saving = Saving(store, fold, lease)
         _let_see(ops, stream.name, lease, fold, connection)

@@ -67,12 +67,14 @@ class Fold:
 
     def settle(self, state: StreamState) -> None:
         """From now on keep only these partitions: the stream was split. One that left never comes back, so news that
-        come late change nothing.
+        come late change nothing; never tell of a stream in the midst of a split, which may be undone.
+
+        Who waits because the stream did not take all of them looks again.
         """
         left = self.partitions & state.partitions
         if left != self.partitions:
             self.partitions, self._state, self._end = left, state, None
-            self._settled.set()
+        self._settled.set()
 
     def ends(self, state: StreamState, *, asked_at_ns: int) -> None:
         """Take note of where the stream ends: of an idle partition nothing else says how far it is read."""
@@ -156,7 +158,7 @@ class Fold:
                 for one in touched.values():
                     # What was stored before in its partition has been folded.
                     one.advance(one.position.stored_at_ns)
-                if self._settled.is_set():
+                if self.partitions != ledgers.keys():
                     return
                 self.through = max(self.through, batch.through)
                 self._reach_end()

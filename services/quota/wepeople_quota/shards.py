@@ -10,11 +10,31 @@ from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.logging import get_logger
 from wepeople_chassis.stream import StreamError, StreamState, stream_states
 from wepeople_chassis.tasks import end
+from wepeople_contracts.subjects import PARTITIONS
 from wepeople_quota.shard import Shard
 
 log = get_logger(__name__)
 
 LOOK_SECONDS = 1.0
+
+
+async def settled_states(connection: Client) -> list[StreamState]:
+    """All streams; `TimeoutError` while they do not take each partition once. In the midst of a split nobody can tell
+    whether what a stream does not take has left it: a split that cannot be ended is undone.
+    """
+    states = await stream_states(connection)
+    taken = sorted(partition for state in states for partition in state.partitions)
+    if taken != list(range(PARTITIONS)):
+        raise TimeoutError(f"a split is under way or was broken off: of the partitions, {taken} are taken")
+    return states
+
+
+async def settled_state(connection: Client, name: str) -> StreamState:
+    """One of them; `StreamError` if it is not there."""
+    for state in await settled_states(connection):
+        if state.name == name:
+            return state
+    raise StreamError(f"the stream {name} is gone; restore it, then start quota again")
 
 
 class Shards:
@@ -47,7 +67,7 @@ class Shards:
                 life.result()
             asked_at_ns = time.time_ns()
             try:
-                states = await stream_states(self._connection)
+                states = await settled_states(self._connection)
             except BROKER_DOWN as error:
                 log.warning("streams_out_of_sight", error=repr(error))
                 continue

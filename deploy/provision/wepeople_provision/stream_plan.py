@@ -132,7 +132,9 @@ def plan_streams_there(existing: Mapping[str, Existing], wishes: Wishes) -> list
             for place in evenly(wishes.streams or 1)
         ]
     return [
-        _plan(name, stream, _settings(wishes)) for name, stream in existing.items() if "mirror" not in stream.config
+        _plan(name, stream, _settings(wishes) | {"subjects": _subjects(stream)})
+        for name, stream in existing.items()
+        if "mirror" not in stream.config
     ]
 
 
@@ -169,6 +171,14 @@ def plan_bucket(existing: Existing | None, replicas: int) -> StreamPlan:
 def _settings(wishes: Wishes) -> dict[str, Any]:
     wished = {"num_replicas": wishes.replicas, "max_bytes": wishes.max_bytes}
     return SETTINGS | {name: value for name, value in wished.items() if value is not None}
+
+
+def _subjects(existing: Existing) -> list[str]:
+    """What the stream takes, its partitions spelled as ours are, and nothing else under `ingest`."""
+    found: list[str] = existing.config.get("subjects") or []
+    own = stream_subjects(partitions_in(found))
+    others = [subject for subject in found if subject.partition(".")[0] != "ingest"]
+    return found if set(found) == {*own, *others} else [*own, *others]
 
 
 def hint(name: str) -> str:

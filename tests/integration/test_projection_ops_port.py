@@ -56,6 +56,11 @@ async def test_what_it_has_not_applied_yet_is_its_lag(analyst: Analyst, monkeypa
     async with analyst.running("run", analyst.write()):
         await eventually(lambda: scraped(ops), lambda metrics: metrics is not None, what="an answer")
         assert (await analyst.projection("pause", "deploys_v1")).code == 0
+        await eventually(
+            lambda: analyst.projection("status", "deploys", "--json"),
+            lambda found: found.json[0]["processes"] == 0,
+            what="it has seen that it is paused",
+        )
         await analyst.store(3)
         await eventually(
             lambda: scraped(ops),

@@ -74,7 +74,8 @@ async def test_rows_that_were_parked_or_skipped_are_so_in_the_proof_as_well(anal
 
 
 async def test_a_proof_that_was_interrupted_or_killed_leaves_nothing_that_stays(analyst: Analyst) -> None:
-    await analyst.store_much(2_000)
+    for _ in range(4):
+        await analyst.store_much(2_000)
     await built(analyst, [analyst.write()])
     check = "SELECT to_regclass('deploys_v1_check.checkpoint') AS it"
     async with analyst.running("verify", "deploys") as running:

@@ -215,11 +215,15 @@ async def test_a_standby_that_takes_over_without_the_last_commits_is_brought_up_
             within_seconds=60,
             what="stream, read models and month agree",
         )
-        assert "was saved before" in system.services["quota"].child.log_path.read_text()
+        await eventually(lambda: _log_of_quota(system), lambda log: "was saved before" in log, what="why quota ended")
     finally:
         quota.cancel()
         with suppress(asyncio.CancelledError):
             await quota
+
+
+async def _log_of_quota(system: RunningSystem) -> str:
+    return system.services["quota"].child.log_path.read_text()
 
 
 async def _started_again(system: RunningSystem) -> None:

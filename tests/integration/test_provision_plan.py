@@ -1,6 +1,7 @@
 """`wepeople provision --plan`: everything that would change is said, and nothing changes."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.support.nats_users import nats_environment
 from tests.support.shell import Result, wepeople
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_provision.provision import plan, provision
+from wepeople_provision.roles import provision_roles
 
 CATALOG = """
 SELECT (SELECT string_agg(rolname || coalesce(rolpassword, '') || rolconnlimit, ',' ORDER BY rolname) FROM pg_authid
@@ -36,6 +38,14 @@ async def disturb(fresh: Fresh) -> None:
     await nats.jetstream().update_stream(StreamConfig(name="INGEST", subjects=["ingest.*.*.*.*"], max_msg_size=1000))
     await nats.jetstream().delete_stream("KV_quota-lease")
     await nats.close()
+
+
+@pytest.fixture(autouse=True)
+async def roles_as_they_were(fresh: Fresh) -> AsyncIterator[None]:
+    """Roles are the whole server's: other tests log in with the passwords that were."""
+    yield
+    async with await AsyncConnection.connect(fresh.admin_dsn, autocommit=True) as admin:
+        await provision_roles(admin, fresh.passwords)
 
 
 async def state(fresh: Fresh) -> Any:
@@ -110,6 +120,7 @@ async def test_a_plan_that_would_be_refused_says_why_and_fails(fresh: Fresh, tmp
     nats = await connect(NatsAddress(fresh.nats_url), "tests")
     await nats.jetstream().publish("ingest.0.org_1.app_1.events", b"x" * 1_100_000)
     await nats.close()
+    before = await state(fresh)
     refused = await command(fresh, tmp_path, "--plan", WEPEOPLE_STREAM_MAX_BYTES="1048576")
     assert refused.code == 1
     assert "refused: The stream holds 1100" in refused.stdout
@@ -117,6 +128,7 @@ async def test_a_plan_that_would_be_refused_says_why_and_fails(fresh: Fresh, tmp
     unplanned = await command(fresh, tmp_path, WEPEOPLE_STREAM_MAX_BYTES="1048576")
     assert unplanned.code == 1
     assert "Nothing was changed" in unplanned.stderr
+    assert await state(fresh) == before
 
 
 @pytest.mark.parametrize("arguments", [["--json"], ["--json", "--after-rollout"]])

@@ -83,7 +83,7 @@ async def test_a_limit_below_what_is_stored_is_refused_and_the_stream_is_as_befo
 async def test_more_than_the_server_has_room_for_is_refused_with_what_to_do(connection: Client) -> None:
     await eventually_provisioned(connection, Wishes())
     await publish(connection, "kept")
-    with pytest.raises(ProvisionError, match=r"insufficient storage.*Nothing was changed.*max_file_store"):
+    with pytest.raises(ProvisionError, match=r"insufficient storage.*This stream was not changed.*max_file_store"):
         await provision_streams(connection, Wishes(max_bytes=2**60))
     assert (await contents(connection))[0] == 1
 

@@ -17,7 +17,7 @@ from wepeople_provision.grants import grant_on_database, plan_grants, refuse_tra
 from wepeople_provision.migrations import SchemaFile, installed_files
 from wepeople_provision.roles import SERVICE_ROLES, plan_roles, provision_roles
 from wepeople_provision.schemas import PATIENCE, Patience, plan_schemas, provision_schemas
-from wepeople_provision.stream import plan_streams, provision_streams
+from wepeople_provision.stream import plan_streams, provision_streams, refuse_streams
 from wepeople_provision.stream_plan import NO_WISHES, Wishes
 
 ADVISORY_LOCK = 0x77657065  # "wepe"
@@ -36,8 +36,11 @@ async def provision(
 
     `admin_dsn` names the database and a superuser of it; `passwords` maps each login role to its password. A second
     provisioner of the same database waits for the first. `after_rollout` says that no process of the release before is
-    left. `ProvisionError` when something stands in the way.
+    left. `ProvisionError` when something stands in the way; what can be foreseen of the streams is, before anything of
+    the database is changed.
     """
+    async with nats_at(nats) as connection:
+        await refuse_streams(connection, wishes)
     done = await provision_database(admin_dsn, passwords, installed_files(), after_rollout=after_rollout)
     async with nats_at(nats) as connection:
         return done + await provision_streams(connection, wishes)

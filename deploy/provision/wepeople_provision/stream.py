@@ -41,14 +41,17 @@ async def plan_streams(connection: Client, wishes: Wishes = NO_WISHES) -> list[C
     return (await _plans(connection, wishes)).changes
 
 
+async def refuse_streams(connection: Client, wishes: Wishes = NO_WISHES) -> None:
+    """`ProvisionError` when `provision_streams` would refuse what it can foresee; nothing is changed."""
+    _without_refusals(await _plans(connection, wishes))
+
+
 async def provision_streams(connection: Client, wishes: Wishes = NO_WISHES) -> list[str]:
     """The streams, and the bucket with as many copies; what was done, in words.
 
     `ProvisionError` when something is refused; what this process can foresee is refused before anything is changed.
     """
-    plans = await _plans(connection, wishes)
-    if refused := [change for change in plans.changes if change.refused]:
-        raise ProvisionError("\n".join(map(str, refused)) + "\nNothing was changed.")
+    plans = _without_refusals(await _plans(connection, wishes))
     done = [line for plan in plans.plans for line in await _carry_out(connection, plan)]
     return done + [f"stream {name}: `wepeople stream split` was not finished; run it again" for name in plans.mirrors]
 
@@ -63,6 +66,12 @@ async def _plans(connection: Client, wishes: Wishes) -> _Plans:
         refused=refuse_other_streams(there, wishes),
         mirrors=[name for name, stream in there.items() if "mirror" in stream.config],
     )
+
+
+def _without_refusals(plans: _Plans) -> _Plans:
+    if refused := [change for change in plans.changes if change.refused]:
+        raise ProvisionError("\n".join(map(str, refused)) + "\nNothing was changed.")
+    return plans
 
 
 def _existing(info: dict[str, Any]) -> Existing:
@@ -80,5 +89,5 @@ async def _carry_out(connection: Client, plan: StreamPlan) -> list[str]:
     except Refused as error:
         wanted = "; ".join(map(str, plan.differences))
         hints = " ".join(dict.fromkeys(hint(difference.name) for difference in plan.differences))
-        raise ProvisionError(f"{error} It should have been: {wanted}. Nothing was changed. {hints}") from error
+        raise ProvisionError(f"{error} It should have been: {wanted}. This stream was not changed. {hints}") from error
     return [f"stream {plan.name}: {difference}" for difference in plan.differences]

@@ -1,6 +1,6 @@
 """`make bench`: what the system costs, as ratios to a bare limit taken in the same run on the same machine.
 
-    make bench                        all subjects, some 9 minutes; writes bench/RESULTS.md
+    make bench                        all subjects, some 12 minutes; writes bench/RESULTS.md
     make bench ARGS=--quick           about a minute, rougher; writes nothing
     make bench ARGS="--only gateway"  one subject: gateway, path, projector, replay, rpc
     make bench ARGS="--quick --profile"   also where the time of gateway, quota and projector goes

@@ -30,6 +30,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     projector_rounds: int
     strangers_rounds: int
     reading_events: int
+    reading_rounds: int
     replay_events: tuple[int, ...]
     replay_rounds: int
     beside_rounds: int
@@ -96,7 +97,8 @@ WHOLE = Plan(
     projector_rounds=4,
     strangers_rounds=2,
     reading_events=5_000_000,
-    replay_events=(100_000, 1_000_000, 5_000_000),
+    reading_rounds=7,
+    replay_events=(100_000, 1_000_000, 10_000_000),
     replay_rounds=3,
     beside_rounds=5,
     beside_seconds=6.0,
@@ -117,6 +119,7 @@ QUICK = Plan(
     projector_rounds=2,
     strangers_rounds=1,
     reading_events=3_000_000,
+    reading_rounds=3,
     replay_events=(50_000, 200_000, 500_000),
     replay_rounds=1,
     beside_rounds=3,

@@ -1,6 +1,8 @@
-"""Two commands that split at once: one at a time, and what was acknowledged is where it was said to be."""
+"""Two commands that change streams at once: one at a time, and what was acknowledged is where it was said to be."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from nats.aio.client import Client
@@ -11,9 +13,12 @@ from wepeople_chassis.stream import stream_states
 from wepeople_provision import stream_lock
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream import provision_streams
+from wepeople_provision.stream_api import streams_there
 from wepeople_provision.stream_cut import cut_over
 from wepeople_provision.stream_lock import one_at_a_time
+from wepeople_provision.stream_plan import Wishes
 from wepeople_provision.stream_split import carry_out, split_stream, splits_due
+from wepeople_provision.stream_tidy import end_asking
 
 
 @pytest.fixture
@@ -58,3 +63,28 @@ async def test_while_one_cuts_another_waits_and_says_so_when_it_does_not_end(
             await split_stream(streams, "INGEST")
     assert [len(state.partitions) for state in await stream_states(streams)] == [16]
     await split_stream(streams, "INGEST")
+
+
+async def other_settings(connection: Client) -> None:
+    await provision_streams(connection, Wishes(max_bytes=50_000_000))
+
+
+@pytest.mark.parametrize("change_them", [other_settings, end_asking])
+async def test_while_one_cuts_nobody_else_changes_a_stream(
+    streams: Client, monkeypatch: pytest.MonkeyPatch, change_them: Callable[[Client], Awaitable[None]]
+) -> None:
+    """Settings of before the cut would take it back."""
+    monkeypatch.setattr(stream_lock, "WAIT_SECONDS", 0.3)
+    await split_stream(streams, "INGEST")
+    before = await streams_there(streams)
+    async with one_at_a_time(streams):
+        await provision_streams(streams)
+        with pytest.raises(ProvisionError, match="is at work"):
+            await change_them(streams)
+        assert settings_of(await streams_there(streams)) == settings_of(before)
+    await change_them(streams)
+    assert settings_of(await streams_there(streams)) != settings_of(before)
+
+
+def settings_of(there: dict[str, dict[str, Any]]) -> list[Any]:
+    return [info["config"] for info in there.values()]

@@ -1,6 +1,7 @@
 """Everything in its order, by one provisioner at a time; or what that would be."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.errors import LockNotAvailable
 
 from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
+from wepeople_chassis.stream import NobodyTakes
 from wepeople_provision.change import Change
 from wepeople_provision.database import database_at, end_with_its_machine
 from wepeople_provision.errors import ProvisionError
@@ -18,10 +20,13 @@ from wepeople_provision.migrations import SchemaFile, installed_files
 from wepeople_provision.roles import SERVICE_ROLES, plan_roles, provision_roles
 from wepeople_provision.schemas import PATIENCE, Patience, plan_schemas, provision_schemas
 from wepeople_provision.stream import plan_streams, provision_streams, refuse_streams
+from wepeople_provision.stream_lock import WAIT_SECONDS
 from wepeople_provision.stream_plan import NO_WISHES, Wishes
 
 ADVISORY_LOCK = 0x77657065  # "wepe"
 NATS_SECONDS = 30.0
+SILENT_SECONDS = 2.0
+"""After which somebody who waits for NATS is told so."""
 
 
 async def provision(
@@ -42,7 +47,7 @@ async def provision(
     async with nats_at(nats) as connection:
         await refuse_streams(connection, wishes)
     done = await provision_database(admin_dsn, passwords, installed_files(), after_rollout=after_rollout)
-    async with nats_at(nats) as connection:
+    async with nats_at(nats, NATS_SECONDS + WAIT_SECONDS) as connection:
         return done + await provision_streams(connection, wishes)
 
 
@@ -101,26 +106,42 @@ async def _lock(connection: AsyncConnection, turn_seconds: float) -> None:
 
 @asynccontextmanager
 async def nats_at(nats: NatsAddress, seconds: float | None = NATS_SECONDS) -> AsyncIterator[Client]:
-    """A connection for work of so many seconds at most (the server's own consistency needs no lock around it).
+    """A connection for work of so many seconds at most.
 
-    `ProvisionError` with the reason of the last attempt when NATS lets nobody in.
+    `ProvisionError` with the reason of the last attempt when NATS lets nobody in, which is waited for a while, and
+    when no stream takes some partition.
     """
     reasons: list[str] = []
-
-    async def failed(error: Exception) -> None:
-        reasons.append(str(error) or repr(error))
-
     try:
-        async with asyncio.timeout(NATS_SECONDS):
-            connection = await connect(nats, "wepeople-provision", error_cb=failed)
+        connection = await _connect(nats, reasons)
         try:
             async with asyncio.timeout(seconds):
                 yield connection
         finally:
             await connection.close()
+    except NobodyTakes as error:
+        raise ProvisionError(f"{error}.") from error
     except TimeoutError as error:
         reason = f" The last reason: {reasons[-1]}." if reasons else ""
         raise ProvisionError(f"NATS at {nats.url} did not answer in time.{reason}") from error
     except BROKER_DOWN as error:
         reason = reasons[-1] if reasons else repr(error)
         raise ProvisionError(f"NATS at {nats.url} does not answer as it should: {reason}") from error
+
+
+async def _connect(nats: NatsAddress, reasons: list[str]) -> Client:
+    """Waits, and says so, while NATS is away; why it lets nobody in is added to the reasons."""
+
+    async def failed(error: Exception) -> None:
+        reasons.append(str(error) or repr(error))
+
+    def say() -> None:
+        reason = f" ({reasons[-1]})" if reasons else ""
+        print(f"NATS at {nats.url} does not answer{reason}: waiting up to {NATS_SECONDS:g} s for it.", file=sys.stderr)
+
+    telling = asyncio.get_running_loop().call_later(SILENT_SECONDS, say)
+    try:
+        async with asyncio.timeout(NATS_SECONDS):
+            return await connect(nats, "wepeople-provision", error_cb=failed)
+    finally:
+        telling.cancel()

@@ -6,10 +6,11 @@ from typing import Any
 
 from nats.aio.client import Client
 
-from wepeople_contracts.subjects import LEASE_STREAM
+from wepeople_contracts.subjects import LEASE_STREAM, STREAMS
 from wepeople_provision.change import Change
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_api import Refused, ask, ask_or_none, streams_there
+from wepeople_provision.stream_lock import one_at_a_time
 from wepeople_provision.stream_plan import (
     NO_WISHES,
     NUMBER_OF_REPLICAS,
@@ -52,6 +53,14 @@ async def provision_streams(connection: Client, wishes: Wishes = NO_WISHES) -> l
     `ProvisionError` when something is refused; what this process can foresee is refused before anything is changed.
     """
     plans = _without_refusals(await _plans(connection, wishes))
+    if any(plan.update is not None and plan.name in STREAMS for plan in plans.plans):
+        # By settings of before it, a cut that another command makes meanwhile would be undone.
+        async with one_at_a_time(connection):
+            return await _carry_out_all(connection, _without_refusals(await _plans(connection, wishes)))
+    return await _carry_out_all(connection, plans)
+
+
+async def _carry_out_all(connection: Client, plans: _Plans) -> list[str]:
     done = [line for plan in plans.plans for line in await _carry_out(connection, plan)]
     return done + [f"stream {name}: `wepeople stream split` was not finished; run it again" for name in plans.mirrors]
 

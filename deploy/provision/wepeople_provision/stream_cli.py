@@ -12,6 +12,7 @@ import typer
 from wepeople_chassis.logging import configure_logging
 from wepeople_chassis.operator import fail
 from wepeople_chassis.settings import ServiceSettings, load_settings
+from wepeople_chassis.stream import StreamError
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.provision import nats_at
 from wepeople_provision.settings import ProvisionSettings, read_passwords
@@ -154,5 +155,5 @@ def _run(work: Coroutine[Any, Any, str]) -> None:
     try:
         if said := asyncio.run(work):
             typer.echo(said)
-    except ProvisionError as error:
+    except (ProvisionError, StreamError) as error:
         fail(str(error), 1)

@@ -1,4 +1,6 @@
-"""One cut at a time, whoever runs the command and wherever: two at once would each put back what the other changed."""
+"""One change of the streams at a time, whoever runs the command and wherever: two at once would each put back what the
+other changed.
+"""
 
 import asyncio
 import secrets
@@ -24,7 +26,7 @@ _LOOK_SECONDS = 0.2
 
 @asynccontextmanager
 async def one_at_a_time(connection: Client) -> AsyncIterator[None]:
-    """Wait until no other command cuts a stream; `ProvisionError` when that does not end."""
+    """Wait until no other command changes the streams; `ProvisionError` when that does not end."""
     await _take(connection)
     try:
         yield
@@ -50,7 +52,7 @@ async def _take(connection: Client) -> None:
         except Refused as error:
             if time.monotonic() > until:
                 raise ProvisionError(
-                    f"Another `wepeople stream split` is at work ({error}) Nothing was changed. Run this again later."
+                    f"Another command is at work on the streams ({error}) Nothing was changed. Run this again later."
                 ) from error
             await asyncio.sleep(_LOOK_SECONDS)
         else:

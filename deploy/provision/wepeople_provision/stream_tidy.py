@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from nats.aio.client import Client
 
 from wepeople_chassis.reader import StreamReader
-from wepeople_chassis.stream import BEGINS, StoredMessage, StreamState, state_of, stream_states
+from wepeople_chassis.stream import BEGINS, StoredMessage, StreamState, state_of, takers
 from wepeople_contracts.subjects import partition_filter
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_api import Refused, ask, count_of, own_metadata, streams_there
 from wepeople_provision.stream_cut import change, markers_of
+from wepeople_provision.stream_lock import one_at_a_time
 from wepeople_provision.stream_split import unfinished
 
 
@@ -30,10 +31,14 @@ class Leftover:
 
 
 async def leftovers(connection: Client) -> list[Leftover]:
-    """What there is to tidy up; `ProvisionError` while a split is not finished, or its ids still matter."""
+    """What there is to tidy up; `ProvisionError` while a split is not finished, or its ids still matter.
+
+    Who still reads there is told by the reader itself (`StreamMoved`), and goes on in the stream that has all of it.
+    """
     if begun := unfinished(await streams_there(connection)):
         raise ProvisionError(f"A split is not finished ({begun[0]}): run `wepeople stream split` first.")
-    states = await stream_states(connection)
+    streams = await takers(connection)
+    states = {state.name: state for state in streams.values()}.values()
     untils = [earlier.until_ns for state in states for earlier in state.earlier_ids]
     if (left := (max(untils, default=0) - time.time_ns()) // 1_000_000_000 + 1) > 0:
         raise ProvisionError(
@@ -43,9 +48,8 @@ async def leftovers(connection: Client) -> list[Leftover]:
     found = [
         Leftover(state.name, partition, taker.name, count)
         for state in states
-        for taker in states
-        if taker is not state
-        for partition in sorted(taker.partitions)
+        for partition, taker in streams.items()
+        if taker.name != state.name
         if (count := await count_of(connection, state.name, [partition_filter(partition)]))
     ]
     return sorted(found, key=lambda leftover: (leftover.old, leftover.partition))
@@ -61,17 +65,19 @@ async def tidy(connection: Client, leftover: Leftover) -> None:
             f"{leftover.old}, the first of them at {missing[0].sequence} with the id {missing[0].message_id}. Nothing "
             "of that partition was purged."
         )
-    await _say_where_it_begins(connection, old)
+    async with one_at_a_time(connection):
+        await _say_where_it_begins(connection, old)
     purge = {"filter": partition_filter(leftover.partition), "seq": through + 1}
     await ask(connection, "STREAM.PURGE", leftover.old, purge)
 
 
 async def end_asking(connection: Client) -> None:
     """Once nothing is left over: no stream is asked any more for ids of before a split."""
-    for info in (await streams_there(connection)).values():
-        if asked := set(markers_of(info)):
-            subjects = [subject for subject in info["config"]["subjects"] if subject not in asked]
-            await change(connection, info, subjects=subjects)
+    async with one_at_a_time(connection):
+        for info in (await streams_there(connection)).values():
+            if asked := set(markers_of(info)):
+                subjects = [subject for subject in info["config"]["subjects"] if subject not in asked]
+                await change(connection, info, subjects=subjects)
 
 
 async def _last(connection: Client, leftover: Leftover) -> int:

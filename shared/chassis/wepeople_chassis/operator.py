@@ -20,6 +20,7 @@ from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect, is_forbid
 from wepeople_chassis.logging import without_secrets
 from wepeople_chassis.nats_settings import checked_authority, checked_servers, refuse_plaintext
 from wepeople_chassis.rpc import Refused, Unavailable
+from wepeople_chassis.stream import NobodyTakes
 
 PIPE_COLUMNS = 1_000
 
@@ -138,8 +139,11 @@ def run(
         fail(refused.error.message, 1)
     except Unavailable as unavailable:
         fail(f"The service behind {unavailable.subject} does not answer. Is it running?", 1)
+    except NobodyTakes as error:
+        fail(f"{error}.", 1)
     except BROKER_DOWN as error:
-        fail(f"NATS does not answer at {operator.nats_url}: {error}. Is the system running?", 1)
+        reason = str(error) or "no answer in time"
+        fail(f"NATS does not answer at {operator.nats_url}: {reason}. Is the system running?", 1)
 
 
 def show(

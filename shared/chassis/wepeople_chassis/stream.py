@@ -65,6 +65,16 @@ class StreamMoved(StreamError):
         super().__init__(f"the stream {name} does not take partition {left} any more")
 
 
+class NobodyTakes(TimeoutError):
+    """No stream takes a partition: for the moment in which one is split, or for longer where that was broken off."""
+
+    def __init__(self, partitions: Iterable[int]) -> None:
+        super().__init__(
+            f"no stream takes partition {', '.join(map(str, sorted(partitions)))} now; if that lasts, a split was "
+            "broken off: `wepeople stream split` ends it"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class EarlierIds:
     """Where to ask, until `until_ns` (since 1970), for a message id of before a stream was split from another:
@@ -140,17 +150,17 @@ async def stream_states(connection: Client) -> list[StreamState]:
 
 
 async def takers(connection: Client) -> dict[int, StreamState]:
-    """Which stream takes each partition; `TimeoutError` while nobody takes one of them, `StreamError` if there is no
+    """Which stream takes each partition; `NobodyTakes` while nobody takes one of them, `StreamError` if there is no
     stream.
     """
     found = {partition: state for state in await stream_states(connection) for partition in state.partitions}
     if missing := sorted(set(range(PARTITIONS)) - found.keys()):
-        raise TimeoutError(f"no stream takes partition {', '.join(map(str, missing))} now")
+        raise NobodyTakes(missing)
     return found
 
 
 async def stream_of(connection: Client, partition: int) -> StreamState:
-    """The stream that takes a partition. `StreamError` if there is no stream, `TimeoutError` while none takes it, as in
+    """The stream that takes a partition. `StreamError` if there is no stream, `NobodyTakes` while none takes it, as in
     the moment in which one is split.
     """
     for name in await _names(connection, partition_filter(partition)):
@@ -158,7 +168,7 @@ async def stream_of(connection: Client, partition: int) -> StreamState:
         if partition in state.partitions:
             return state
     if await _names(connection, STREAM_SUBJECTS):
-        raise TimeoutError(f"no stream takes partition {partition} now")
+        raise NobodyTakes([partition])
     raise StreamError("there is no stream; run `wepeople provision` first", _NO_STREAM)
 
 

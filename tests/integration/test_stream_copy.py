@@ -136,11 +136,11 @@ async def test_a_directory_that_is_not_empty_gets_no_copy_and_one_without_a_copy
 
 COUNTED = """
 INSERT INTO quota.partitions (partition, epoch, identity, sequence, message_id, stored_at_ns)
-VALUES (9, 1, 'old', 9, 'm9', 0), (3, 1, 'old', 5, '', 0);
+VALUES (9, 1, 'old', 9, 'm9', 0), (3, 1, 'old', 5, '', {counted_at_ns});
 INSERT INTO quota.org_usage (partition, org_id, period, connection, units)
 VALUES (9, 'org_1', '2026-04', 'custom:ci', 7);
 """
-SCHEMAS = "CREATE SCHEMA fits_v2; CREATE SCHEMA other_v1; CREATE SCHEMA ahead_v1; CREATE SCHEMA idle_v1"
+SCHEMAS = "; ".join(f"CREATE SCHEMA {name}" for name in ("fits_v2", "other_v1", "ahead_v1", "idle_v1", "late_v1"))
 TELL_AS_WHOM = """
 CREATE TABLE fits_v2.ran_as (role name);
 CREATE FUNCTION fits_v2.tell() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -153,7 +153,7 @@ CREATE TRIGGER tell BEFORE UPDATE ON fits_v2.checkpoint FOR EACH ROW EXECUTE FUN
 TABLE = (
     "CREATE TABLE {schema}.checkpoint (partition int, stream_identity text, sequence bigint, message_sequence bigint, "
     "message_id text); "
-    "INSERT INTO {schema}.checkpoint VALUES (0, 'old', {sequence}, {message_sequence}, '{message_id}')"
+    "INSERT INTO {schema}.checkpoint VALUES ({partition}, 'old', {sequence}, {message_sequence}, '{message_id}')"
 )
 
 
@@ -161,25 +161,33 @@ async def test_readers_go_on_in_a_stream_that_holds_what_they_applied_and_nowher
     connection = await connect(nats_as("provision", fresh.nats_url), "tests")
     await publish(await connect(NatsAddress(fresh.nats_url), "tests"), 1, 10)
     created = (await state_of(connection, STREAMS[0])).identity
+    fifth = await connection.jetstream().get_msg(STREAMS[0], 5)
+    assert fifth.time is not None
+    counted = COUNTED.format(counted_at_ns=int(fifth.time.timestamp() * 1_000_000 + 1) * 1000).encode()
     async with (
         await AsyncConnection.connect(fresh.admin_dsn, autocommit=True) as admin,
         await AsyncConnection.connect(fresh.dsn("analyst"), autocommit=True) as analyst,
     ):
-        await admin.execute(COUNTED)
+        await admin.execute(counted)
         await analyst.execute(SCHEMAS)
-        for schema, sequence, message_sequence, message_id in (
-            ("fits_v2", 10, 8, "m8"),
-            ("other_v1", 10, 8, "m7"),
-            ("ahead_v1", 11, 8, "m8"),
-            ("idle_v1", 3, 0, ""),
+        for schema, partition, sequence, message_sequence, message_id in (
+            ("fits_v2", 8, 10, 8, "m8"),
+            ("other_v1", 8, 10, 8, "m7"),
+            ("ahead_v1", 8, 11, 8, "m8"),
+            ("idle_v1", 9, 3, 0, ""),
+            ("late_v1", 9, 10, 8, "m8"),
         ):
             text = TABLE.format(
-                schema=schema, sequence=sequence, message_sequence=message_sequence, message_id=message_id
+                schema=schema,
+                partition=partition,
+                sequence=sequence,
+                message_sequence=message_sequence,
+                message_id=message_id,
             )
             await analyst.execute(text.encode())
 
         await admin.execute("CREATE SCHEMA somebodys_v1")
-        text = TABLE.format(schema="somebodys_v1", sequence=3, message_sequence=0, message_id="")
+        text = TABLE.format(schema="somebodys_v1", partition=0, sequence=3, message_sequence=0, message_id="")
         await admin.execute(text.encode())
         await analyst.execute(TELL_AS_WHOM)
         done = await adopt(connection, fresh.admin_dsn, fresh.passwords)
@@ -191,6 +199,7 @@ async def test_readers_go_on_in_a_stream_that_holds_what_they_applied_and_nowher
             "ahead_v1: holds what is not in the streams; build it anew: wepeople projection rebuild ahead",
             "fits_v2: goes on",
             "idle_v1: goes on",
+            "late_v1: holds what is not in the streams; build it anew: wepeople projection rebuild late",
             "other_v1: holds what is not in the streams; build it anew: wepeople projection rebuild other",
             f"somebodys_v1: is {admin.info.user}'s, whose password is not among the roles'; it is left as it is",
         ]
@@ -202,14 +211,16 @@ async def test_readers_go_on_in_a_stream_that_holds_what_they_applied_and_nowher
         )
         assert await found.fetchall() == [(created, 7)]
 
-        await admin.execute("UPDATE quota.partitions SET message_id = 'another' WHERE partition = 9")
-        assert (await adopt(connection, fresh.admin_dsn, fresh.passwords))[0].startswith(
-            "quota: the streams are not those"
-        )
-        found = await admin.execute(
-            "SELECT (SELECT count(*) FROM quota.partitions) + (SELECT count(*) FROM quota.org_usage)"
-        )
-        assert await found.fetchone() == (0,)
+        for harm in (b"message_id = 'another' WHERE partition = 9", b"stored_at_ns = 1 WHERE partition = 3"):
+            await admin.execute(b"UPDATE quota.partitions SET " + harm)
+            assert (await adopt(connection, fresh.admin_dsn, fresh.passwords))[0].startswith(
+                "quota: the streams are not those"
+            )
+            found = await admin.execute(
+                "SELECT (SELECT count(*) FROM quota.partitions) + (SELECT count(*) FROM quota.org_usage)"
+            )
+            assert await found.fetchone() == (0,)
+            await admin.execute(counted)
     await connection.close()
 
 

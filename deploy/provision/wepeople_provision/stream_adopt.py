@@ -1,7 +1,8 @@
 """Lets the services read on in streams that were brought back from copies, where they are those that they have read.
 
 A stream that is restored has another identity, the moment of its making, and no reader goes on in it by itself. Whether
-it holds what was applied is to be seen: at each checkpoint's place there must be the message that was applied last.
+it holds what was applied is to be seen: at each checkpoint's place there must be the message that was applied last, and
+from there to the checkpoint no other of its partition, such as one that came in behind an older copy.
 """
 
 import base64
@@ -11,17 +12,17 @@ from dataclasses import dataclass
 from nats.aio.client import Client
 from psycopg import AsyncConnection, sql
 from psycopg.conninfo import make_conninfo
+from psycopg.rows import TupleRow
 
-from wepeople_chassis.stream import StreamError, StreamState, takers
+from wepeople_chassis.stream import StreamError, StreamState, sequence_since, takers
 from wepeople_contracts.envelope import MSG_ID_HEADER
+from wepeople_contracts.subjects import partition_filter
 from wepeople_provision.database import database_at
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_api import Refused, ask
 
 QUOTA = "quota"
-_COUNTED = """
-SELECT partition, sequence, CASE message_id WHEN '' THEN 0 ELSE sequence END, message_id FROM quota.partitions
-"""
+_COUNTED = "SELECT partition, sequence, message_id, stored_at_ns FROM quota.partitions"
 _PROJECTIONS = """
 SELECT n.nspname, pg_get_userbyid(c.relowner) FROM pg_class c
 JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -33,7 +34,7 @@ ORDER BY 1
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """How far a partition was read: all up to `sequence`, and last the message at `message_sequence`."""
+    """How far a partition was read: all up to `sequence`, and last the message at `message_sequence` (0: none yet)."""
 
     partition: int
     sequence: int
@@ -68,7 +69,8 @@ async def adopt(connection: Client, admin_dsn: str, passwords: Mapping[str, str]
 
 async def _adopt_quota(connection: Client, database: AsyncConnection, streams: Mapping[int, StreamState]) -> str:
     found = await database.execute(_COUNTED)
-    if await _fit(connection, [Applied(*line) for line in await found.fetchall()], streams):
+    counted = [await _applied(connection, line, streams) for line in await found.fetchall()]
+    if await _fit(connection, counted, streams):
         for partition, stream in streams.items():
             statement = "UPDATE quota.partitions SET identity = %s WHERE partition = %s"
             await database.execute(statement, [stream.identity, partition])
@@ -76,6 +78,17 @@ async def _adopt_quota(connection: Client, database: AsyncConnection, streams: M
     # Row policies let quota delete no usage; all of it at once its owner may.
     await database.execute("TRUNCATE quota.partitions, quota.org_usage, quota.org_charged_ids")
     return f"{QUOTA}: the streams are not those that it has counted; it counts again from the beginning"
+
+
+async def _applied(connection: Client, line: TupleRow, streams: Mapping[int, StreamState]) -> Applied:
+    """Of an idle partition, quota knows the time at which the last message was stored that it counted of any, and not
+    which was its own: what the stream had of it until then is taken for applied.
+    """
+    partition, sequence, message_id, stored_at_ns = line
+    if message_id:
+        return Applied(partition, sequence, sequence, message_id)
+    later = await sequence_since(connection, streams[partition].name, stored_at_ns + 1)
+    return Applied(partition, sequence, later - 1, "")
 
 
 async def _adopt_projection(
@@ -98,12 +111,23 @@ async def _fit(connection: Client, checkpoints: Iterable[Applied], streams: Mapp
         stream = streams[applied.partition]
         if applied.sequence > stream.last_sequence:
             return False
-        if (
-            applied.message_sequence
-            and await _message_id(connection, stream.name, applied.message_sequence) != applied.message_id
-        ):
+        at = applied.message_sequence
+        if applied.message_id and await _message_id(connection, stream.name, at) != applied.message_id:
+            return False
+        following = await _following(connection, stream.name, applied.partition, at)
+        if following is not None and following <= applied.sequence:
             return False
     return True
+
+
+async def _following(connection: Client, stream: str, partition: int, after: int) -> int | None:
+    """The sequence of a partition's next message; None when there is none."""
+    wanted = {"seq": after + 1, "next_by_subj": partition_filter(partition)}
+    try:
+        sequence: int = (await ask(connection, "STREAM.MSG.GET", stream, wanted))["message"]["seq"]
+    except Refused:
+        return None
+    return sequence
 
 
 async def _message_id(connection: Client, stream: str, sequence: int) -> str | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -79,6 +79,18 @@ async def test_whole_months_go_that_are_too_old_and_what_is_kept_for_ever_stays(
     assert (again.gone, again.left) == ([], [0])
 
 
+async def test_nothing_goes_because_the_clock_of_one_process_is_years_ahead(ground: Ground) -> None:
+    now = datetime.now(UTC)
+    monthly = await ground.create(Monthly)
+    await ground.store(founded(ORG), at(now.isoformat(), "2020-02-01T00:00:00Z"))
+    await ground.build(monthly)
+
+    watched = await drop(ground, monthly, now.date() + timedelta(days=3_650))
+
+    assert watched.gone == ["2020-02"]
+    assert await happened(ground) == [f"{now:%Y-%m}"]
+
+
 async def test_an_event_of_a_dropped_month_is_not_written_any_more_and_everything_else_of_it_is(ground: Ground) -> None:
     monthly = await ground.create(Monthly)
     await ground.store(founded(ORG), at("2026-03-05T00:00:00Z"))
@@ -139,6 +151,27 @@ async def test_writers_that_need_the_same_new_months_at_once_make_them_once(grou
     assert len(await happened(ground)) == PARTITIONS * 12
     assert len(await pieces(ground)) == 12
     assert await parked(ground) == []
+
+
+async def test_writers_that_need_months_of_the_same_tables_do_not_lock_each_other_out(ground: Ground) -> None:
+    await ground.create(Monthly)
+    waiting = "SELECT FROM pg_locks WHERE NOT granted AND relation = 'monthly_v1.happened'::regclass"
+    makers = []
+
+    async def make(tables: tuple[str, ...]) -> None:
+        async with ground.pool.connection() as maker:
+            await make_pieces(maker, "monthly_v1", {table: {APRIL} for table in tables})
+
+    async with await AsyncConnection.connect(ground.admin_dsn) as first:
+        await first.execute("LOCK TABLE monthly_v1.happened IN SHARE UPDATE EXCLUSIVE MODE")
+        for tables in (("happened", "per_day"), ("per_day", "happened")):
+            makers.append(asyncio.create_task(make(tables)))
+            await eventually(
+                lambda: ground.rows(waiting), lambda found: len(found) == len(makers), what="each waits for the first"
+            )
+    async with asyncio.timeout(10):
+        await asyncio.gather(*makers)
+    assert (await pieces(ground), await pieces(ground, "per_day")) == (["2026-04"], ["2026-04"])
 
 
 async def test_a_month_is_made_beside_whoever_reads_and_writes_the_others(ground: Ground) -> None:

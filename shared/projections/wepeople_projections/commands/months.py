@@ -12,7 +12,7 @@ from wepeople_projections.commands.session import command, connection, owner_dsn
 from wepeople_projections.commands.targets import TargetError, find_target
 from wepeople_projections.definition.month import FIRST_YEAR, first_kept
 from wepeople_projections.definition.naming import split_version
-from wepeople_projections.postgres.months import drop_pieces, kept_from, monthly_tables, pieces
+from wepeople_projections.postgres.months import day_there, drop_pieces, kept_from, monthly_tables, pieces
 from wepeople_projections.postgres.waiting import wait_at_most
 
 COLUMNS = ("table", "month", "rows", "bytes", "state")
@@ -23,12 +23,17 @@ def show_months(
     name: str, version: int | None, *, keep_days: int | None, drop_before: str | None, plan: bool, as_json: bool
 ) -> None:
     """List them; drop those that are before a day, or only say which it would be (`plan`)."""
-    first = _first(keep_days, drop_before)
-    if plan and first is None:
+    if plan and keep_days is None and drop_before is None:
         fail("Say what should be planned: --keep-days or --drop-before.")
+    if keep_days is not None and drop_before is not None:
+        fail("Say either --keep-days or --drop-before.")
+    before = None if drop_before is None else _named(drop_before)
 
     async def work(operator: Operator) -> None:
         async with connection(owner_dsn(operator, split_version(name)[0])) as owner:
+            first = before
+            if keep_days is not None:
+                first = first_kept(min(datetime.now(UTC).date(), await day_there(owner)), keep_days)
             target = await find_target(owner, name, version)
             tables = await monthly_tables(owner, target.schema)
             kept = await kept_from(owner, target.schema)
@@ -48,14 +53,8 @@ def show_months(
     command(work)
 
 
-def _first(keep_days: int | None, drop_before: str | None) -> date | None:
-    """The first day that is to be kept; None where nothing was said of it."""
-    if keep_days is not None and drop_before is not None:
-        fail("Say either --keep-days or --drop-before.")
-    if keep_days is not None:
-        return first_kept(datetime.now(UTC).date(), keep_days)
-    if drop_before is None:
-        return None
+def _named(drop_before: str) -> date:
+    """The first day that is to be kept."""
     try:
         day = date.fromisoformat(drop_before)
     except ValueError:

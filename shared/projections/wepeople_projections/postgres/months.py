@@ -45,6 +45,14 @@ async def hold_months(connection: AsyncConnection[Any], schema: str) -> None:
     await connection.execute(_in("hold", schema))
 
 
+async def day_there(connection: AsyncConnection[Any]) -> date:
+    """The day by the database's clock, UTC: what goes does not come back, so no single clock decides what is old."""
+    cursor = await connection.execute(_SQL["day"].encode())
+    day: date
+    [(day,)] = await cursor.fetchall()
+    return day
+
+
 async def monthly_tables(connection: AsyncConnection[Any], schema: str) -> list[str]:
     """A version's tables that are kept by month."""
     cursor = await connection.execute(_in("monthly_tables", schema))
@@ -68,7 +76,8 @@ async def make_pieces(connection: AsyncConnection[Any], schema: str, months: Map
     Who makes some at once waits for the transaction's end, and finds them then; nobody else waits.
     """
     kept = await kept_from(connection, schema) if months else {}
-    for table, wanted in months.items():
+    # In one order, whoever makes them: each table stays locked to the end.
+    for table, wanted in sorted(months.items()):
         first = kept.get(table, date.min)
         missing = {month for month in wanted if not month.is_before(first)}
         if not missing - await _there(connection, schema, table):

@@ -16,6 +16,9 @@ FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = to_regclass('{table}')
 ORDER BY c.relname
 
+-- name: day
+SELECT (now() AT TIME ZONE 'UTC')::date
+
 -- name: monthly_tables
 SELECT c.relname FROM pg_class c
 WHERE c.relnamespace = '{schema}'::regnamespace AND c.relkind = 'p' AND c.relname NOT LIKE 'Door of %'

@@ -1,5 +1,6 @@
-"""Drops the months of tables that are older than they are to be kept: a decision about this database, by its clock. It
-is noted there (`kept`), so that whatever is built of the stream to be compared with it leaves out the same.
+"""Drops the months of tables that are older than they are to be kept: a decision about this database, by its clock or
+the process's, whichever is behind. It is noted there (`kept`), so that whatever is built of the stream to be compared
+with it leaves out the same.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from wepeople_chassis.logging import get_logger
 from wepeople_chassis.postgres import Pool
 from wepeople_projections.definition.month import first_kept
 from wepeople_projections.definition.projection import Definition
-from wepeople_projections.postgres.months import Piece, drop_pieces, kept_from, outdated
+from wepeople_projections.postgres.months import Piece, day_there, drop_pieces, kept_from, outdated
 from wepeople_projections.postgres.waiting import wait_at_most
 from wepeople_projections.postgres.write import will_pass
 
@@ -74,8 +75,9 @@ class Retention:
         """Drop what is too old; False when somebody held it, so that it is to be tried again."""
         schema = self._definition.schema
         try:
-            wanted = firsts(self._definition, self._keep_days, self._today())
             async with self._pool.connection() as connection:
+                today = min(self._today(), await day_there(connection))
+                wanted = firsts(self._definition, self._keep_days, today)
                 left = await outdated(connection, schema, wanted)
                 kept = await kept_from(connection, schema)
             self._watcher.overdue(len(left))

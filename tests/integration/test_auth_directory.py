@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from nats.js.errors import APIError
 from psycopg import AsyncConnection
 
 from tests.support.auth_process import Auth, refusal, running_auth, until
@@ -34,6 +35,7 @@ from wepeople_contracts.operators import (
 )
 from wepeople_contracts.subjects import NO_APP, STREAM_SUBJECTS, STREAMS, ingest_subject
 from wepeople_provision.stream import provision_streams
+from wepeople_provision.stream_plan import Wishes
 
 
 @pytest.fixture
@@ -163,6 +165,22 @@ async def test_without_the_stream_a_command_is_refused_and_nothing_happened(auth
     assert error.code == "unavailable"
     assert "Nothing was changed" in error.message
     assert (await count(fresh, "orgs"), await count(fresh, "outbox")) == (0, 0)
+
+
+async def test_of_a_full_stream_a_command_says_that_it_is_full_and_its_fact_goes_in_once_there_is_room(
+    auth: Auth, fresh: Fresh
+) -> None:
+    org = await auth.org()
+    await provision_streams(auth.connection, Wishes(max_bytes=100_000))
+    for size in (500, 50, 1):
+        with suppress(APIError):
+            while True:
+                await auth.connection.jetstream().publish(ingest_subject(org.org_id, NO_APP, "directory"), bytes(size))
+    error = await refusal(auth.app(org))
+    assert error.code == "unavailable"
+    assert "is created, but the stream does not know of it yet, as a stream is full" in error.message
+    await provision_streams(auth.connection, Wishes(max_bytes=200_000))
+    await until(lambda: _is_empty(fresh))
 
 
 async def test_what_a_crash_left_in_the_outbox_is_sent_at_the_start_in_order_and_once(

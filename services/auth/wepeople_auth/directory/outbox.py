@@ -9,7 +9,7 @@ import asyncio
 import time
 
 from nats.aio.client import Client
-from nats.js.errors import NoStreamResponseError
+from nats.js.errors import APIError, NoStreamResponseError
 
 from wepeople_auth.database import Connection, load_queries, transaction
 from wepeople_auth.directory.facts import OutboxFact
@@ -28,6 +28,8 @@ PUBLISH_SECONDS = 2.0
 DELIVER_SECONDS = 3.0
 POLL_SECONDS = 1.0
 _PAUSE_SECONDS = 0.05
+_FULL = "maximum bytes exceeded"
+"""So the server says that a stream has no room for a message."""
 
 _QUERIES = load_queries("wepeople_auth.directory", "outbox.sql")
 
@@ -62,10 +64,10 @@ class Outbox:
         self._deliveries.add(task)
         task.add_done_callback(self._delivered)
         await asyncio.wait({task}, timeout=DELIVER_SECONDS)
-        if not task.done() or task.exception():
+        error = task.exception() if task.done() else None
+        if error or not task.done():
             raise unavailable(
-                f"{what}, but the stream does not know of it yet, as JetStream went away. "
-                "It will by itself once JetStream is back: do not repeat the command."
+                f"{what}, but the stream does not know of it yet, as {_why_not(error)}: do not repeat the command."
             )
         return task.result()
 
@@ -133,3 +135,10 @@ class Outbox:
         self._deliveries.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.warning("fact_not_delivered", error=repr(error))
+
+
+def _why_not(error: BaseException | None) -> str:
+    if isinstance(error, APIError) and error.description == _FULL:
+        room = "WEPEOPLE_STREAM_MAX_BYTES, then `wepeople provision`"
+        return f"a stream is full. It will by itself once that has more room ({room})"
+    return "JetStream went away. It will by itself once JetStream is back"

@@ -11,8 +11,7 @@ from wepeople_auth.keys.revocation import Revocations
 from wepeople_auth.metrics import checked, count_refusal, invalid_key, remembered
 from wepeople_auth.refusals import unavailable
 from wepeople_chassis.logging import about_request
-from wepeople_chassis.rpc import Refused
-from wepeople_chassis.rpc_server import error_reply
+from wepeople_chassis.rpc import Refused, error_reply
 from wepeople_chassis.tracing import is_tracing, served
 from wepeople_contracts.auth import Authenticate, KeyRevoked, Principal
 from wepeople_contracts.operators import CreateKey, Key, KeyList, ListKeys, NewKey, RevokeKey

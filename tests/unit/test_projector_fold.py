@@ -5,7 +5,17 @@ from hypothesis import strategies as st
 
 from tests.support.folding import build, rows_of
 from tests.support.histories import Message, histories, stored
-from tests.support.stored import RECEIVED_AT_US, data_of, envelope, founded, id_of, imported, raw, subject_of
+from tests.support.stored import (
+    RECEIVED_AT_US,
+    app_created,
+    data_of,
+    envelope,
+    founded,
+    id_of,
+    imported,
+    raw,
+    subject_of,
+)
 from wepeople_chassis.stream import StoredMessage
 from wepeople_contracts.directory import DirectoryFact
 from wepeople_contracts.envelope import Envelope
@@ -17,7 +27,7 @@ from wepeople_projections.folding.parked import WHOLE_MESSAGE
 from wepeople_projector.models.live import Live
 from wepeople_projector.models.requests import StoredRequest
 from wepeople_projector.models.timeline import TimelineEvent
-from wepeople_projector.models.workers import Worker
+from wepeople_projector.models.workers import IdentityConflict, Worker
 
 ORG = "org_a"
 LIVE = define(Live)
@@ -105,6 +115,17 @@ def test_the_first_founding_of_an_org_keys_its_workers_for_good() -> None:
     )
     assert tables.salts() == {ORG: founded(ORG).salt}
     assert worker_id(founded(ORG).salt, "externalId", "app_1", "eng-17") in workers_of(tables)
+
+
+def test_a_fact_that_is_stored_twice_leaves_what_it_left_once() -> None:
+    """As it may be over a split in a cluster, before the org's next fact."""
+    request = envelope(ORG, [raw(EVENT | {"actor": {"externalId": "eng-17", "email": "alex@acme.com"}})])
+    facts = (founded(ORG), app_created(ORG, "app_1"), imported(ORG, ("alex@acme.com", "Alex"), ("bo@acme.com", "")))
+    once = project(*map(message, (*facts, request), range(1, 5)))
+    twice = project(*map(message, (*(fact for fact in facts for _ in range(2)), request, *facts[-1:]), range(1, 9)))
+    assert rows_of(once, Worker) == rows_of(twice, Worker)
+    assert (once.salts(), rows_of(once, IdentityConflict)) == (twice.salts(), rows_of(twice, IdentityConflict))
+    assert len(rows_of(twice, TimelineEvent)) == 1
 
 
 def test_what_belongs_to_an_org_that_was_never_founded_is_parked_whole() -> None:

@@ -63,5 +63,5 @@ class CommandLineSettings(ArchiveSettings):
     gateway_url: str | None = Field(default=None, examples=["https://ingest.example.com"])
     """The gateway, for `wepeople rejects retry`."""
 
-    api_key: SecretStr | None = Field(default=None, examples=["ak_live_…, a key of the app"])
+    api_key: SecretStr | None = Field(default=None, examples=["wp_live_…, a key of the app"])
     """The key of the app whose rows `wepeople rejects retry` sends again."""

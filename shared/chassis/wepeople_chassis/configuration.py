@@ -8,10 +8,16 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
+from wepeople_chassis.archive_settings import ArchiveSettings
+from wepeople_chassis.postgres_settings import PostgresSettings
 from wepeople_chassis.settings import ServiceSettings
 from wepeople_chassis.settings_check import example_of, is_secret, known_settings, meaning_of, variable_of
 
-ORDER = ("gateway", "auth", "quota", "projector", "archiver", "provision", "commands")
+SHARED: dict[type[BaseSettings], str] = {
+    ServiceSettings: "All services, and `wepeople provision`",
+    PostgresSettings: "Auth, quota and projector: the database",
+    ArchiveSettings: "Quota, projector, archiver and `wepeople` commands: the archive",
+}
 TITLES = {
     "gateway": "Gateway",
     "auth": "Auth",
@@ -58,14 +64,23 @@ Traces are switched on by OpenTelemetry's own variables, `OTEL_EXPORTER_OTLP_END
 
 
 def document() -> str:
-    """The whole page."""
+    """The whole page: first what several have in common, then of each what is its own."""
+    parts = [_HEAD]
+    for shared, title in SHARED.items():
+        parts += [f"## {title}\n", _table(shared, _own(shared))]
     classes = known_settings()
-    common = list(ServiceSettings.model_fields)
-    parts = [_HEAD, "## All services, and `wepeople provision`\n", _table(ServiceSettings, common)]
-    for name in ORDER:
-        own = [field for field in classes[name].model_fields if name == "commands" or field not in common]
-        parts += [f"## {TITLES[name]}\n", _table(classes[name], own) if own else "Nothing of its own.\n"]
+    for name, title in TITLES.items():
+        own = _own(classes[name])
+        parts += [f"## {title}\n", _table(classes[name], own) if own else "Nothing beside these.\n"]
     return "\n".join(parts)
+
+
+def _own(cls: type[BaseSettings]) -> list[str]:
+    """The fields that no other class has whose settings are shared."""
+    inherited = {
+        name for shared in SHARED if shared is not cls and issubclass(cls, shared) for name in shared.model_fields
+    }
+    return [name for name in cls.model_fields if name not in inherited]
 
 
 def _table(cls: type[BaseSettings], fields: list[str]) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.tls import write_server
 from wepeople_gateway.certificate import ServerCertificate
+from wepeople_provision import certificates
 
 
 @pytest.fixture
@@ -61,3 +62,21 @@ def test_a_file_that_is_gone_or_holds_nothing_changes_nothing_until_a_pair_is_th
     shown.look()
     shown.look()
     assert shown.context is not first
+
+
+def test_one_that_has_expired_is_refused_and_the_old_one_stays(
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = ServerCertificate(*pair)
+    first = shown.context
+    monkeypatch.setattr(certificates, "SERVER_DAYS", -0.01)
+    certificate, key = another(tmp_path)
+    certificate.replace(pair[0])
+    key.replace(pair[1])
+    shown.look()
+    shown.look()
+    assert shown.context is first
+    assert "server.crt has expired" in "".join(capsys.readouterr())

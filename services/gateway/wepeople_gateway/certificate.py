@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -10,6 +11,8 @@ from wepeople_chassis.logging import get_logger
 log = get_logger(__name__)
 
 _LOOK_SECONDS = 2.0
+_HAS_EXPIRED = 10
+"""OpenSSL's number of that reason."""
 
 _Mark = tuple[int, int, int, int] | None
 """What tells one file from the one that took its place: device, inode, time of change in ns, bytes."""
@@ -44,10 +47,12 @@ class ServerCertificate:
             return
         self._tried = marks
         try:
-            self.context = server_context(*self._files)
+            context = server_context(*self._files)
+            _refuse_expired(context, self._files[0])
         except (OSError, ValueError) as error:
             log.warning("certificate_refused", error=str(error))
         else:
+            self.context = context
             log.info("certificate_taken")
 
     def _marks(self) -> tuple[_Mark, ...]:
@@ -71,6 +76,23 @@ def server_context(certificate_file: Path, key_file: Path) -> ssl.SSLContext:
     except ssl.SSLError as error:
         raise ValueError(f"{certificate_file} and {key_file} are no certificate and its key in PEM") from error
     return context
+
+
+def _refuse_expired(context: ssl.SSLContext, certificate_file: Path) -> None:
+    """`ValueError` when clients would refuse this server's certificate for its age: one is asked, in memory."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(certificate_file)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    asking, answering = client.wrap_bio(to_client, to_server), context.wrap_bio(to_server, to_client, server_side=True)
+    try:
+        for side in (asking, answering, asking):
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        if error.verify_code == _HAS_EXPIRED:
+            raise ValueError(f"{certificate_file} has expired") from error
 
 
 def _mark(file: Path) -> _Mark:

@@ -120,9 +120,16 @@ def test_the_first_founding_of_an_org_keys_its_workers_for_good() -> None:
 def test_a_fact_that_is_stored_twice_leaves_what_it_left_once() -> None:
     """As it may be over a split in a cluster, before the org's next fact."""
     request = envelope(ORG, [raw(EVENT | {"actor": {"externalId": "eng-17", "email": "alex@acme.com"}})])
-    facts = (founded(ORG), app_created(ORG, "app_1"), imported(ORG, ("alex@acme.com", "Alex"), ("bo@acme.com", "")))
-    once = project(*map(message, (*facts, request), range(1, 5)))
-    twice = project(*map(message, (*(fact for fact in facts for _ in range(2)), request, *facts[-1:]), range(1, 9)))
+    facts: tuple[DirectoryFact, ...] = (
+        founded(ORG),
+        app_created(ORG, "app_1"),
+        imported(ORG, ("alex@acme.com", "Alex"), ("bo@acme.com", "")),
+    )
+    again = [fact for fact in facts for _ in range(2)]
+    once, twice = (
+        project(*(message(content, n) for n, content in enumerate(contents, 1)))
+        for contents in ((*facts, request), (*again, request, facts[-1]))
+    )
     assert rows_of(once, Worker) == rows_of(twice, Worker)
     assert (once.salts(), rows_of(once, IdentityConflict)) == (twice.salts(), rows_of(twice, IdentityConflict))
     assert len(rows_of(twice, TimelineEvent)) == 1

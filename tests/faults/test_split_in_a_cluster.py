@@ -9,7 +9,7 @@ from nats.aio.client import Client
 
 from tests.support.nats_cluster import NODES, NatsCluster
 from tests.support.read_models import eventually
-from tests.support.splitting import Load, load, subject_in, wrongs
+from tests.support.splitting import Load, load, split_stream, subject_in, wrongs
 from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
 from wepeople_chassis.stream import StreamError, state_of, stream_states
 from wepeople_gateway.ingest.publish import Publisher
@@ -17,7 +17,7 @@ from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream import provision_streams
 from wepeople_provision.stream_api import ask, streams_there
 from wepeople_provision.stream_plan import Wishes
-from wepeople_provision.stream_split import carry_out, split_stream, unfinished
+from wepeople_provision.stream_split import carry_out, unfinished
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

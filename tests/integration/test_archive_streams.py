@@ -14,6 +14,7 @@ from tests.support.nats_users import nats_environment
 from tests.support.poisoned import request
 from tests.support.random_history import random_history
 from tests.support.read_models import eventually
+from tests.support.splitting import split_stream
 from tests.support.stored import founded
 from tests.support.tally import Tally
 from wepeople_archive.archive import Archive
@@ -27,7 +28,6 @@ from wepeople_contracts.subjects import PARTITIONS, partition_of
 from wepeople_embedded.services import ServiceProcess
 from wepeople_projections.definition.projection import Definition
 from wepeople_projections.postgres.digest import digests, keys_of
-from wepeople_provision.stream_split import split_stream
 
 LOWER = next(f"org_{n}" for n in range(100) if partition_of(f"org_{n}") < PARTITIONS // 2)
 UPPER = next(f"org_{n}" for n in range(100) if partition_of(f"org_{n}") >= PARTITIONS // 2)

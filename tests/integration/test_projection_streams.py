@@ -14,6 +14,7 @@ from tests.support.fresh import Fresh, renew_stream
 from tests.support.poisoned import request
 from tests.support.random_history import Message, random_history
 from tests.support.read_models import eventually
+from tests.support.splitting import split_stream
 from tests.support.stored import founded, store
 from tests.support.tally import POISON, Tally
 from wepeople_chassis.broker import BROKER_DOWN
@@ -24,7 +25,6 @@ from wepeople_projections.definition.projection import Definition
 from wepeople_projections.postgres.digest import digests, keys_of
 from wepeople_projections.replay.building import Workplace
 from wepeople_projections.versions.proving import prove
-from wepeople_provision.stream_split import split_stream
 
 LOWER = next(f"org_{n}" for n in range(100) if partition_of(f"org_{n}") < PARTITIONS // 2)
 UPPER = next(f"org_{n}" for n in range(100) if partition_of(f"org_{n}") >= PARTITIONS // 2)

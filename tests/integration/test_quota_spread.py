@@ -13,6 +13,7 @@ import pytest
 from tests.support.fresh import Fresh
 from tests.support.quota_pair import Pair, answers, quota_pair, verdicts
 from tests.support.quotas import charged, new_message_id, quota_process, until
+from tests.support.splitting import split_stream
 from tests.support.stored import store
 from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
 from wepeople_chassis.rpc import Unavailable
@@ -22,7 +23,6 @@ from wepeople_contracts.subjects import PARTITIONS, partition_of, stream_subject
 from wepeople_embedded.services import ServiceProcess
 from wepeople_provision.stream_api import ask
 from wepeople_provision.stream_cut import change
-from wepeople_provision.stream_split import split_stream
 from wepeople_quota.bucket import Bucket
 
 SHARED_WITHIN_SECONDS = 20.0

@@ -8,6 +8,7 @@ import pytest
 from nats.aio.client import Client
 
 from tests.support.lone_stream import eventually, read, reader_of, store
+from tests.support.splitting import split_stream
 from wepeople_chassis import reader
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import StreamMoved, state_of, stream_of, stream_states, takers
@@ -16,7 +17,6 @@ from wepeople_projections.folding.position import Position
 from wepeople_projections.running import reading_together
 from wepeople_projections.running.pace import Pace
 from wepeople_provision.stream import provision_streams
-from wepeople_provision.stream_split import split_stream
 
 UPPER = range(PARTITIONS // 2, PARTITIONS)
 

@@ -7,13 +7,12 @@ import pytest
 from nats.aio.client import Client
 
 from tests.support.lone_stream import eventually
-from tests.support.splitting import Killed
+from tests.support.splitting import Killed, split_stream
 from wepeople_chassis.stream import stream_states
 from wepeople_provision import stream_copy, stream_cut
 from wepeople_provision.stream import provision_streams
 from wepeople_provision.stream_api import ask
 from wepeople_provision.stream_copy import backup, restore
-from wepeople_provision.stream_split import split_stream
 
 
 async def test_no_moment_and_no_kill_leaves_a_restored_stream_with_the_identity_of_the_lost_one(

@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client
 
 from tests.support.lone_stream import Server, eventually
-from tests.support.splitting import Killed, load, subject_in, texts, wrongs
+from tests.support.splitting import Killed, load, split_stream, subject_in, texts, wrongs
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_chassis.stream import state_of, stream_of, stream_states
 from wepeople_gateway.ingest.publish import Publisher, Stored
@@ -17,7 +17,7 @@ from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream import plan_streams, provision_streams
 from wepeople_provision.stream_api import ask, streams_there
 from wepeople_provision.stream_plan import Wishes
-from wepeople_provision.stream_split import carry_out, split_stream, splits_due, unfinished
+from wepeople_provision.stream_split import carry_out, splits_due, unfinished
 
 LOWER, UPPER = frozenset(range(8)), frozenset(range(8, 16))
 

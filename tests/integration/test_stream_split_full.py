@@ -6,12 +6,12 @@ import pytest
 from nats.aio.client import Client
 
 from tests.support.lone_stream import eventually
-from tests.support.splitting import subject_in
+from tests.support.splitting import split_stream, subject_in
 from wepeople_chassis.stream import stream_states
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream import provision_streams
 from wepeople_provision.stream_plan import Wishes
-from wepeople_provision.stream_split import carry_out, split_stream, splits_due
+from wepeople_provision.stream_split import carry_out, splits_due
 
 
 async def fill(connection: Client, size: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client
 
 from tests.support.lone_stream import Server, eventually
-from tests.support.splitting import load, wrongs
+from tests.support.splitting import load, split_stream, wrongs
 from wepeople_chassis.stream import stream_states
 from wepeople_provision import stream_lock
 from wepeople_provision.errors import ProvisionError
@@ -17,7 +17,7 @@ from wepeople_provision.stream_api import streams_there
 from wepeople_provision.stream_cut import cut_over
 from wepeople_provision.stream_lock import one_at_a_time
 from wepeople_provision.stream_plan import Wishes
-from wepeople_provision.stream_split import carry_out, split_stream, splits_due
+from wepeople_provision.stream_split import carry_out, splits_due
 from wepeople_provision.stream_tidy import end_asking
 
 

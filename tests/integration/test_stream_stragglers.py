@@ -8,13 +8,13 @@ import pytest
 from nats.aio.client import Client
 
 from tests.support.lone_stream import eventually
-from tests.support.splitting import Killed, subject_in, texts
+from tests.support.splitting import Killed, split_stream, subject_in, texts
 from wepeople_contracts.subjects import partition_filter, stream_subjects
 from wepeople_provision import stream_cut, stream_split
 from wepeople_provision.stream import provision_streams
 from wepeople_provision.stream_api import ask
 from wepeople_provision.stream_layout import Split
-from wepeople_provision.stream_split import carry_out, split_stream, splits_due
+from wepeople_provision.stream_split import carry_out, splits_due
 from wepeople_provision.stream_stragglers import bring_along
 
 EXPECTING = {"Nats-Msg-Id": "late", "Nats-Expected-Stream": "INGEST"}

@@ -8,7 +8,7 @@ import pytest
 from nats.aio.client import Client
 
 from tests.support.lone_stream import eventually
-from tests.support.splitting import Killed, subject_in, texts
+from tests.support.splitting import Killed, split_stream, subject_in, texts
 from wepeople_chassis.reader import StreamReader
 from wepeople_chassis.stream import EARLIER_IDS, state_of, stream_states
 from wepeople_contracts.subjects import partition_filter, stream_subjects
@@ -17,7 +17,6 @@ from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream import plan_streams, provision_streams
 from wepeople_provision.stream_api import ask
 from wepeople_provision.stream_copy import backup, restore
-from wepeople_provision.stream_split import split_stream
 from wepeople_provision.stream_tidy import end_asking, leftovers, tidy
 
 

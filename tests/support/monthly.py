@@ -13,7 +13,6 @@ from wepeople_projections.running.retention import Retention, Watcher
 
 ORG = "org_a"
 DAY_IN_JUNE = date(2026, 6, 15)
-KEEP_60_DAYS = 60
 
 
 @table(

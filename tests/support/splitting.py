@@ -5,7 +5,7 @@ import base64
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +14,9 @@ from nats.aio.client import Client
 from wepeople_chassis.broker import NatsAddress, connect
 from wepeople_contracts.subjects import PARTITIONS, partition_filter
 from wepeople_gateway.ingest.publish import Publisher, Stored
+from wepeople_provision.stream_api import streams_there
+from wepeople_provision.stream_layout import halves
+from wepeople_provision.stream_split import Done, carry_out, places
 
 PUBLISHERS = 8
 DEADLINE_SECONDS = 5.0
@@ -82,6 +85,12 @@ async def load(url: str, deadline_seconds: float = DEADLINE_SECONDS) -> AsyncIte
 def partition_of_id(message_id: str) -> int:
     """Of a message of the load."""
     return int(message_id.rpartition("-")[2])
+
+
+async def split_stream(connection: Client, name: str, say: Callable[[str], None] = lambda _: None) -> Done:
+    """Split one stream into halves."""
+    there = {place.name: place for place in places(await streams_there(connection))}
+    return await carry_out(connection, halves(there[name]), say)
 
 
 async def texts(connection: Client, stream: str, partition: int) -> dict[int, str]:

@@ -16,7 +16,7 @@ from wepeople_contracts.subjects import partition_filter, partitions_in, split_s
 from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_api import ask, ask_or_none, own_metadata, streams_there
 from wepeople_provision.stream_cut import cut_over, require_as_planned
-from wepeople_provision.stream_layout import Place, Split, halves, splits_of
+from wepeople_provision.stream_layout import Place, Split, splits_of
 from wepeople_provision.stream_stragglers import bring_along, not_brought
 
 Say = Callable[[str], None]
@@ -68,12 +68,6 @@ async def splits_due(connection: Client, name: str | None, into: int | None) -> 
         raise ProvisionError("There is no stream; run `wepeople provision` first.")
     begun = unfinished(there) or await not_brought(connection, there)
     return begun or splits_of(places(there), name, into)
-
-
-async def split_stream(connection: Client, name: str, say: Say = lambda _: None) -> Done:
-    """Split one stream into halves."""
-    there = {place.name: place for place in places(await streams_there(connection))}
-    return await carry_out(connection, halves(there[name]), say)
 
 
 async def carry_out(connection: Client, split: Split, say: Say = lambda _: None) -> Done:

@@ -22,7 +22,6 @@ UPCASTERS: Mapping[int, Upcaster] = {}
 """By the version that each takes: version 1 is the only one so far."""
 
 MSG_ID_HEADER = "Nats-Msg-Id"
-REQUEST_ID_HEADER = "Wepeople-Request-Id"
 
 
 class Charge(Struct, frozen=True, array_like=True):

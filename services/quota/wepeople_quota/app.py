@@ -8,14 +8,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 
 from wepeople_chassis.broker import BROKER_DOWN, close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.ops import Ops, nats_answers, start_ops, stream_answers
 from wepeople_chassis.postgres import Pool, database_answers, make_pool
-from wepeople_chassis.rpc_server import make_broker
 from wepeople_chassis.stream import StreamState, state_of
 from wepeople_chassis.tasks import end
 from wepeople_contracts.subjects import PARTITIONS
@@ -88,11 +86,9 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client, ops: Op
     remember_seconds = max(stream.duplicate_window_seconds for stream in streams)
     ledgers = _ledgers(settings, remember_seconds, saved)
     windows = Windows()
-    broker = make_broker(settings.nats, "quota-rpc", apply_types=False)
     # Leases live on the connection that brings the requests: whoever cannot be asked loses them.
-    rpc = await broker.connect()
-    await broker.start()
-    desks = {partition: Desk(broker, partition, Owner(ledger, windows)) for partition, ledger in ledgers.items()}
+    rpc = await connect(settings.nats, "quota-rpc")
+    desks = {partition: Desk(rpc, partition, Owner(ledger, windows)) for partition, ledger in ledgers.items()}
     name = _unique_name()
     by_stream: dict[str, Shard] = {}
 
@@ -137,7 +133,7 @@ async def _work(settings: QuotaSettings, pool: Pool, connection: Client, ops: Op
     finally:
         await end(tasks)
         await shards.end()
-        await _stop(broker)
+        await _drain(rpc)
 
 
 def _ledgers(settings: QuotaSettings, remember_seconds: float, saved: Mapping[int, Saved]) -> dict[int, Ledger]:
@@ -183,10 +179,10 @@ def _unique_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
-async def _stop(broker: NatsBroker) -> None:
+async def _drain(connection: Client) -> None:
     with suppress(*BROKER_DOWN):
         async with asyncio.timeout(_DRAIN_SECONDS):
-            await broker.stop()
+            await connection.drain()
 
 
 async def _sweep(windows: Windows) -> None:

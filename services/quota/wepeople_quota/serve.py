@@ -1,5 +1,5 @@
-"""Quota's subjects on FastStream, a subscription for each partition. `reserve` is asked once for every HTTP request, so
-it goes the short way.
+"""Quota's subjects, a subscription for each partition. `reserve` is asked once for every HTTP request, so it goes the
+short way: through FastStream a verdict took two and a half times the processor time of the verdict itself.
 
 No queue group, as nothing may be shared: a standby does not subscribe at all, so that gateways learn at once when
 nobody is there. All answers are sent from here, and only here the lease is looked at: silence is one line.
@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from faststream.nats import NatsBroker, NatsMessage
+from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from wepeople_chassis.logging import about_request
-from wepeople_chassis.rpc_server import error_reply
+from wepeople_chassis.rpc import error_reply
 from wepeople_chassis.tracing import served
 from wepeople_contracts.quota import RateLimited, Release, Reserve, Seen, Usage, UsageQuery, Verdict
 from wepeople_contracts.reply import Reply
@@ -43,11 +44,11 @@ class Desk:
     """Where the requests about a partition's orgs arrive. Between `listen` and `open` it keeps them, then it answers
     while the lease is held under which it was opened last. `lease` is None until it is open.
 
-    That is how a hand-over loses no request. The broker must be started, and must not apply types.
+    That is how a hand-over loses no request.
     """
 
     def __init__(
-        self, broker: NatsBroker, partition: int, owner: Owner, *, clock: Callable[[], float] = time.monotonic
+        self, connection: Client, partition: int, owner: Owner, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.partition = partition
         self.lease: Lease | None = None
@@ -55,14 +56,13 @@ class Desk:
         self._clock = clock
         self._kept: deque[_Kept] = deque()
         self._answered: list[str] | None = None
-        self._subscriber = broker.subscriber(
-            quota_filter(partition), parser=_bare_message, decoder=_whole_message, no_reply=True
-        )
-        self._subscriber(self._take)
+        self._connection = connection
+        self._subscription: Subscription | None = None
 
     async def listen(self) -> None:
         """Hear requests from now on."""
-        await self._subscriber.start()
+        if self._subscription is None:
+            self._subscription = await self._connection.subscribe(quota_filter(self.partition), cb=self._take)
 
     async def open(self, lease: Lease) -> None:
         """Answer under this lease from now on, first what was kept."""
@@ -83,7 +83,9 @@ class Desk:
     async def close(self) -> None:
         """Answer and hear no more."""
         self.lease = self._answered = None
-        await self._subscriber.stop()
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            await subscription.unsubscribe()
         self._kept.clear()
 
     async def _take(self, message: Msg) -> None:
@@ -102,7 +104,6 @@ class Desk:
         elif (epoch := lease.epoch()) is not None:
             with served("quota", message.headers):
                 reply = make_reply(self._owner, message.data, epoch)
-            # Without FastStream's own reply, whose headers cost us a sixth and the gateway their parsing.
             await message.respond(reply)
             if self._answered is not None:
                 self._answered.append(message.reply)
@@ -145,13 +146,3 @@ def usage_reply(owner: Owner, body: bytes, _: int) -> bytes:
 def now() -> Now:
     """This moment."""
     return Now(time.monotonic_ns(), time.time_ns())
-
-
-async def _bare_message(message: Msg) -> NatsMessage:
-    # FastStream's parser reads headers that nobody sends, matches the subject again and draws a random id.
-    message._ackd = True
-    return NatsMessage(raw_message=message, body=message.data, reply_to=message.reply, correlation_id="-")
-
-
-async def _whole_message(message: NatsMessage) -> Msg:
-    return message.raw_message

@@ -1,4 +1,4 @@
-"""Asking another service."""
+"""Asking another service, and what the asker is told when it fails."""
 
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -6,11 +6,14 @@ from typing import Any, TypeVar
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from wepeople_chassis.broker import BROKER_DOWN
+from wepeople_chassis.logging import get_logger
 from wepeople_chassis.tracing import carried, is_tracing, span
 from wepeople_contracts.reply import Reply, RpcError
+
+log = get_logger(__name__)
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -30,6 +33,21 @@ class Unavailable(Exception):
         super().__init__(f"no answer on {subject}: {cause!r}")
         self.subject = subject
         self.nobody_there = isinstance(cause, NoRespondersError)
+
+
+def error_reply(error: Exception) -> Reply[Any]:
+    """What the asker is told when a handler raised.
+
+    `Refused` carries its own error; a request that does not parse is `invalid`; anything else is logged with its
+    traceback and answered `internal`, without details.
+    """
+    if isinstance(error, Refused):
+        return Reply[Any](error=error.error)
+    if isinstance(error, ValidationError):
+        text = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return Reply[Any](error=RpcError(code="invalid", message=text))
+    log.error("rpc_handler_crashed", exc_info=error)
+    return Reply[Any](error=RpcError(code="internal", message="the service failed; its log says why"))
 
 
 @lru_cache(maxsize=64)

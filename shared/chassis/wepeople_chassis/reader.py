@@ -41,6 +41,8 @@ PULL_BYTES = 24 * 1024 * 1024
 PULL_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 """So often a reader that is never idle looks whether the stream still takes what it reads."""
+_BEGINS_SECONDS = 10.0
+"""Who trims looks who reads, and purges at once: only a consumer younger than this may have been overlooked."""
 _GRACE_SECONDS = 1.0
 _RETRY_SECONDS = 0.25
 _CONSUMER_NOT_FOUND = 10014
@@ -115,7 +117,7 @@ class StreamReader:
     async def _one_consumer(self, known_end: int) -> AsyncGenerator[Batch]:
         """Read through one server-side consumer until something about it is not as expected."""
         clock = asyncio.get_running_loop().time
-        looked_at = clock()
+        began = looked_at = clock()
         start = {
             "deliver_policy": "by_start_sequence",
             "opt_start_seq": self._position + 1,
@@ -138,7 +140,7 @@ class StreamReader:
                 finished, received = False, 0
                 while not finished and received < PULL_MESSAGES:
                     messages, finished = await self._next()
-                    if messages is None:
+                    if messages is None or await self._is_overtaken(messages, clock() - began):
                         return
                     for message, consumer_sequence, left in messages:
                         if consumer_sequence != delivered + 1:
@@ -166,6 +168,13 @@ class StreamReader:
         finally:
             await quietly(subscription.unsubscribe())
             await delete_consumer(self._connection, self._stream, consumer)
+
+    async def _is_overtaken(self, messages: list[tuple[StoredMessage, int, int]], consumer_seconds: float) -> bool:
+        """Whether some before these may have been trimmed just now: the consumer would not say so."""
+        begins = self._position + 1
+        if not messages or messages[0][0].sequence == begins or consumer_seconds > _BEGINS_SECONDS:
+            return False
+        return (await self._look()).first_sequence > begins
 
     def _trimmed(self, state: StreamState) -> AsyncGenerator[Batch]:
         """What comes next and left the stream."""

@@ -9,7 +9,7 @@ from nats.aio.client import Client
 from wepeople_archive.archive import Archive, Trimmed
 from wepeople_archive.errors import ArchiveError
 from wepeople_archive.names import Shelf
-from wepeople_archiver.places import being_read, next_of
+from wepeople_archiver.places import held_by_others, last_of, next_of
 from wepeople_archiver.trimming import Plan, Reader, plan
 from wepeople_chassis.stream import StreamState, sequence_since, state_of
 
@@ -27,14 +27,17 @@ async def plan_trim(
         partition: await _unverified(connection, archive, stream, partition) for partition in stream.partitions
     }
     kept_seconds = max(WINDOWS * stream.duplicate_window_seconds, keep_days * _DAY_SECONDS)
+    # A stream that was split from another begins where that one did, which may be before its first message, and what
+    # it has last may be the split's marker.
+    first = await next_of(connection, stream.name, None, stream.first_sequence - 1) or stream.first_sequence
     return plan(
         stream=stream.name,
         partitions=stream.partitions,
-        first=stream.first_sequence,
-        last=stream.last_sequence,
+        first=first,
+        last=await last_of(connection, stream.name) or first,
         unverified=unverified,
         readers=readers,
-        being_read=await being_read(connection, stream.name),
+        others=await held_by_others(connection, stream),
         young_from=await sequence_since(connection, stream.name, now_ns - int(kept_seconds * 1e9)),
     )
 
@@ -47,28 +50,54 @@ async def _unverified(connection: Client, archive: Archive, stream: StreamState,
 
 
 async def trim(connection: Client, archive: Archive, stream: StreamState, planned: Plan) -> int:
-    """Let go what was planned; how many messages went. The note comes first: a reader that finds them gone from the
-    stream finds there that the archive has them all.
+    """Let go what was planned; how many messages went. `ArchiveError` when something is not as it was, and then nothing
+    went. What goes is read back once more, and the note comes before the purge: a reader that finds messages gone from
+    the stream finds there that the archive has them all.
     """
+    await _require_same(connection, stream)
     # A message that exists, so that the stream begins exactly there afterwards.
     before = await next_of(connection, stream.name, None, planned.before - 1)
-    # A stream that was split from another begins where that one did, which may be before its first message.
-    if before is None or before == await next_of(connection, stream.name, None, stream.first_sequence - 1):
+    if before is None or not planned.trims:
         return 0
-    for partition in sorted(stream.partitions):
-        await _note(archive, stream, partition, before)
-    # Who reads below it by now would miss what goes, and not notice: nothing in the stream says how many there were.
-    if (reading := await being_read(connection, stream.name)) is not None and reading < before:
-        raise ArchiveError(f"somebody has begun to read {stream.name} at {reading}: nothing was trimmed; try again")
+    lasts = {
+        partition: await _read_back(connection, archive, stream, partition, before)
+        for partition in sorted(stream.partitions)
+    }
+    for partition, last in lasts.items():
+        await _note(archive, stream, partition, last, before)
+    # That took its time, and whoever reads below would miss what goes, and not notice: nothing in the stream says how
+    # many messages there were.
+    await _require_same(connection, stream)
+    for limit in await held_by_others(connection, stream):
+        if limit.keeps < before:
+            raise ArchiveError(f"{stream.name}: {limit.why} (from {limit.keeps} on): nothing was trimmed; try again")
     return await _purge(connection, stream.name, before)
 
 
-async def _note(archive: Archive, stream: StreamState, partition: int, before: int) -> None:
+async def _require_same(connection: Client, stream: StreamState) -> None:
+    now = await state_of(connection, stream.name)
+    if (now.identity, now.partitions) != (stream.identity, stream.partitions):
+        raise ArchiveError(f"{stream.name} is another one by now, restored or split: nothing was trimmed; try again")
+
+
+async def _read_back(connection: Client, archive: Archive, stream: StreamState, partition: int, before: int) -> int:
+    """The last sequence of what the archive has of a partition before another; each file of what goes is read again."""
     shelf = Shelf(stream.identity, partition)
-    listing = await archive.listing(shelf)
-    earlier = [start for start in listing.verified_first if start < before]
-    last = min((await archive.verified(shelf, earlier[-1])).through, before - 1) if earlier else 0
-    begin = await archive.begin_of(shelf, stream.first_sequence) if not listing.files else min(listing.files)
+    files = (await archive.listing(shelf)).verified_first
+    begin = reached = max((start for start in files if start < stream.first_sequence), default=0)
+    for start in files:
+        if start == reached and begin <= start < before:
+            reached = (await archive.file(shelf, start)).contents.through
+    missed = await next_of(connection, stream.name, partition, reached)
+    if missed is not None and missed < before:
+        raise ArchiveError(f"message {missed} of partition {partition} is in no verified file: nothing was trimmed")
+    return min(reached, before - 1)
+
+
+async def _note(archive: Archive, stream: StreamState, partition: int, last: int, before: int) -> None:
+    shelf = Shelf(stream.identity, partition)
+    files = (await archive.listing(shelf)).files
+    begin = min(files) if files else await archive.begin_of(shelf, stream.first_sequence)
     mark = Trimmed(stream=stream.name, after=begin, last=last, before=before, trimmed_at=datetime.now(UTC).isoformat())
     await archive.note_trimmed(shelf, mark)
 

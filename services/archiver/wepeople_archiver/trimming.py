@@ -46,7 +46,7 @@ def plan(
     unverified: Mapping[int, int | None],
     readers: Iterable[Reader],
     young_from: int,
-    being_read: int | None = None,
+    others: Iterable[Limit] = (),
 ) -> Plan:
     """What may go of a stream that has messages from `first` to `last`.
 
@@ -55,9 +55,7 @@ def plan(
     just now.
     """
     taken = sorted(partitions)
-    limits = [Limit(young_from, "it is too young"), Limit(last, "it is the last")]
-    if being_read is not None:
-        limits.append(Limit(being_read, "somebody reads there just now"))
+    limits = [Limit(young_from, "it is too young"), Limit(last, "it is the last"), *others]
     limits += [
         Limit(sequence, f"partition {partition} is archived and verified only up to there")
         for partition in taken

@@ -53,6 +53,24 @@ async def test_a_request_under_way_is_finished_and_new_connections_are_refused(b
     await rows_of_request(breakable.system.operator_dsn, answer.json()["requestId"], 1)
 
 
+async def test_who_sends_one_request_after_another_is_told_with_an_answer_that_it_is_the_last(
+    breakable: Breakable,
+) -> None:
+    gateway = breakable.system.services["gateway"].child
+    caller = await breakable.operator.caller()
+    async with wire(breakable.system.gateway_url) as busy:
+        stop, is_last = None, False
+        while not is_last:
+            await asyncio.sleep(0.02)  # the client's pace
+            await busy.send(request_bytes("GET", "/ping", caller.token))
+            answer = await busy.answer()
+            assert answer.status == 200
+            stop, is_last = stop or stopping(gateway), answer.headers.get("Connection") == "close"
+        assert await busy.closed()
+    assert stop is not None
+    assert await stop == 0
+
+
 async def test_idle_connections_do_not_hold_it_up(breakable: Breakable) -> None:
     gateway = breakable.system.services["gateway"].child
     caller = await breakable.operator.caller()

@@ -87,7 +87,7 @@ async def serve(settings: GatewaySettings) -> None:
     await asyncio.wait((stop, lost), return_when=asyncio.FIRST_COMPLETED)
     ops.ends()
     await site.stop()
-    await under_way.finish(_FINISH_SECONDS)
+    await under_way.finish(_FINISH_SECONDS, room)
     await runner.cleanup()
     await ops.stop()
     if lost.done():

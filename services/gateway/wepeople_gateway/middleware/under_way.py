@@ -1,10 +1,14 @@
 """Requests under way, which a gateway that stops still finishes."""
 
 import asyncio
+from collections.abc import Sized
+from contextlib import suppress
 
 from aiohttp import web
 
 from wepeople_gateway.middleware.errors import Handler
+
+_TELL_SECONDS = 1.0
 
 
 class UnderWay:
@@ -31,11 +35,15 @@ class UnderWay:
             if self._count == 0:
                 self._none.set()
 
-    async def finish(self, timeout_seconds: float) -> None:
-        """Return once no request is under way, or when the time is up."""
+    async def finish(self, timeout_seconds: float, connections: Sized) -> None:
+        """Return once no request is under way, or when the time is up.
+
+        Before that, who sends one request after another on a connection is told with an answer that it is the last: one
+        that is on its way as its connection is closed would get none.
+        """
         self._finishing = True
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(timeout_seconds):
+                if connections:
+                    await asyncio.sleep(_TELL_SECONDS)
                 await self._none.wait()
-        except TimeoutError:
-            return

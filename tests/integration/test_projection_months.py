@@ -10,7 +10,7 @@ from psycopg import AsyncConnection, errors
 
 from tests.support.engines import Ground, ground_of
 from tests.support.fresh import Fresh
-from tests.support.monthly import ORG, Happened, Monthly, PerDay, Watched, at, drop, happened, pieces, retention
+from tests.support.monthly import ORG, Happened, Monthly, PerDay, at, drop, happened, pieces, retention
 from tests.support.read_models import eventually
 from tests.support.stored import founded
 from wepeople_contracts.subjects import PARTITIONS, partition_of
@@ -68,15 +68,13 @@ async def test_whole_months_go_that_are_too_old_and_what_is_kept_for_ever_stays(
     await ground.store(founded(ORG), at(*moments), at("2026-06-15T00:00:00Z"))
     await ground.build(monthly)
 
-    watched = await drop(ground, monthly)
+    assert await drop(ground, monthly) == [3, 0]
 
-    assert watched.gone == ["early", "2025-12", "2026-03"]
-    assert watched.left == [3, 0]
+    assert await pieces(ground) == ["2026-04", "2026-06"]
     assert await happened(ground) == ["2026-04", "2026-06"], "60 days before June 15 are in April"
     assert len(await ground.rows("SELECT FROM monthly_v1.per_day")) == 5
     assert await kept(ground) == {"happened": date(2026, 4, 1)}
-    again = await drop(ground, monthly)
-    assert (again.gone, again.left) == ([], [0])
+    assert await drop(ground, monthly) == [0], "again"
 
 
 async def test_nothing_goes_because_the_clock_of_one_process_is_years_ahead(ground: Ground) -> None:
@@ -85,9 +83,8 @@ async def test_nothing_goes_because_the_clock_of_one_process_is_years_ahead(grou
     await ground.store(founded(ORG), at(now.isoformat(), "2020-02-01T00:00:00Z"))
     await ground.build(monthly)
 
-    watched = await drop(ground, monthly, now.date() + timedelta(days=3_650))
+    assert await drop(ground, monthly, now.date() + timedelta(days=3_650)) == [1, 0]
 
-    assert watched.gone == ["2020-02"]
     assert await happened(ground) == [f"{now:%Y-%m}"]
 
 
@@ -196,23 +193,21 @@ async def test_a_month_that_a_reader_holds_stays_until_it_lets_go_and_nobody_wai
     monthly = await ground.create(Monthly)
     await ground.store(founded(ORG), at("2026-03-01T00:00:00Z", "2026-06-01T00:00:00Z"))
     await ground.build(monthly)
-    watched = Watched()
-    job = asyncio.create_task(retention(ground, monthly, watched).run())
+    overdue: list[int] = []
+    job = asyncio.create_task(retention(ground, monthly, overdue).run())
     try:
         async with await AsyncConnection.connect(ground.admin_dsn) as slow:
             await slow.execute("SELECT count(*) FROM monthly_v1.happened")
             await eventually(
-                lambda: ground.rows("SELECT"), lambda _: len(watched.left) > 2, within_seconds=10, what="it tried again"
+                lambda: ground.rows("SELECT"), lambda _: len(overdue) > 2, within_seconds=10, what="it tried again"
             )
             async with asyncio.timeout(5):
                 assert await happened(ground) == ["2026-03", "2026-06"], "others read beside it"
-            assert (watched.gone, set(watched.left)) == ([], {1})
-        await eventually(
-            lambda: pieces(ground), lambda found: found == ["2026-06"], within_seconds=10, what="the month is gone"
-        )
+            assert set(overdue) == {1}
+        await eventually(lambda: pieces(ground), lambda _: overdue[-1] == 0, within_seconds=10, what="the month goes")
+        assert await pieces(ground) == ["2026-06"]
     finally:
         job.cancel()
-    assert watched.gone == ["2026-03"]
 
 
 async def test_readers_and_writers_see_no_error_while_months_go(ground: Ground) -> None:
@@ -237,7 +232,7 @@ async def test_readers_and_writers_see_no_error_while_months_go(ground: Ground) 
             today = date(2024 + (number + 3) // 12, (number + 3) % 12 + 1, 2)
             last = await ground.store(at("2024-01-01T00:00:00Z", "2026-06-02T00:00:00Z"))
             for _ in range(50):
-                if await retention(ground, monthly, Watched(), today).drop():
+                if await retention(ground, monthly, [], today).drop():
                     break
             else:
                 pytest.fail(f"nothing went by {today}")

@@ -8,8 +8,7 @@ from tests.support.stored import envelope, raw
 from wepeople_contracts.envelope import Envelope
 from wepeople_projections import Event, Instant, Operation, Projection, Row, Sum, add, insert, on_event, table
 from wepeople_projections.definition.projection import Definition
-from wepeople_projections.postgres.months import Piece
-from wepeople_projections.running.retention import Retention, Watcher
+from wepeople_projections.running.retention import Retention
 
 ORG = "org_a"
 DAY_IN_JUNE = date(2026, 6, 15)
@@ -51,20 +50,6 @@ class Monthly(Projection):
         ]
 
 
-class Watched(Watcher):
-    """What a retention was told to say."""
-
-    def __init__(self) -> None:
-        self.left: list[int] = []
-        self.gone: list[str] = []
-
-    def overdue(self, months: int) -> None:
-        self.left.append(months)
-
-    def dropped(self, piece: Piece) -> None:
-        self.gone.append(piece.month.name)
-
-
 def at(*moments: str, org: str = ORG, **fields: Any) -> Envelope:
     """A request with an event of each of these moments, of a type that says its month."""
     rows = [
@@ -74,16 +59,16 @@ def at(*moments: str, org: str = ORG, **fields: Any) -> Envelope:
     return envelope(org, [raw(row | fields) for row in rows])
 
 
-def retention(ground: Ground, definition: Definition, watched: Watched, today: date = DAY_IN_JUNE) -> Retention:
-    """One that believes it is that day."""
-    return Retention(ground.pool, definition, None, watched, lambda: today)
+def retention(ground: Ground, definition: Definition, overdue: list[int], today: date = DAY_IN_JUNE) -> Retention:
+    """One that believes it is that day, and says each time how many months are overdue."""
+    return Retention(ground.pool, definition, None, overdue.append, lambda: today)
 
 
-async def drop(ground: Ground, definition: Definition, today: date = DAY_IN_JUNE) -> Watched:
-    """Drop what is too old on that day."""
-    watched = Watched()
-    assert await retention(ground, definition, watched, today).drop()
-    return watched
+async def drop(ground: Ground, definition: Definition, today: date = DAY_IN_JUNE) -> list[int]:
+    """Drop what is too old on that day; how many months were overdue, before and after."""
+    overdue: list[int] = []
+    assert await retention(ground, definition, overdue, today).drop()
+    return overdue
 
 
 async def happened(ground: Ground, schema: str = "monthly_v1") -> list[str]:

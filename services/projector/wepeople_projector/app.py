@@ -21,8 +21,8 @@ from wepeople_projections.running.retention import Retention
 from wepeople_projector.announcing import Announcer
 from wepeople_projector.answering import RequestDesk
 from wepeople_projector.founding import found
-from wepeople_projector.keeping import Months
 from wepeople_projector.measuring import Counting, Measuring
+from wepeople_projector.metrics import OVERDUE_MONTHS
 from wepeople_projector.settings import ProjectorSettings
 
 log = get_logger(__name__)
@@ -68,7 +68,7 @@ async def project(settings: ProjectorSettings, ops: Ops) -> None:
         observer = Counting(Announcer(stream, lambda: engine.serving))
         engine = Engine(live.definition, live.definition.schema, stream, pool, RunOptions(gives_way=False), observer)
         answering = _answer(settings, engine, live.definition.schema, ops)
-        retention = Retention(pool, live.definition, settings.keep_events_days, Months())
+        retention = Retention(pool, live.definition, settings.keep_events_days, OVERDUE_MONTHS.set)
         await run_together(*map(asyncio.create_task, (engine.run(), answering, retention.run())))
 
 

@@ -7,9 +7,6 @@ from prometheus_client import Counter, Gauge
 from wepeople_chassis.metrics import UNKNOWN
 
 ROWS = Counter("wepeople_projection_rows_total", "Rows applied by this process.")
-COMMITS = Counter(
-    "wepeople_projection_commits_total", "Commits of this process, and one more whenever it begins with a partition."
-)
 LAG_MESSAGES = Gauge(
     "wepeople_projection_lag_messages", "Stored messages that are not in the read models yet, of all partitions."
 )
@@ -23,8 +20,6 @@ STREAM_LIMIT_BYTES = Gauge(
     ["stream"],
 )
 DATABASE_BYTES = Gauge("wepeople_database_bytes", "Size of the database, all schemas together.")
-DROPPED_MONTHS = Counter("wepeople_retention_dropped_months_total", "Months of the timeline that this process dropped.")
-DROPPED_BYTES = Counter("wepeople_retention_dropped_bytes_total", "Bytes of the disk that those months had taken.")
 OVERDUE_MONTHS = Gauge(
     "wepeople_retention_overdue_months",
     "Months that are older than the timeline is kept, and still there: somebody's long query holds them.",

@@ -32,7 +32,7 @@ from wepeople_projections.replay.building import Workplace, build, workplace
 from wepeople_projections.replay.watched import watched
 from wepeople_projections.running.options import RunOptions
 from wepeople_projections.running.poison import PoisonFound
-from wepeople_projections.running.retention import Retention, Watcher
+from wepeople_projections.running.retention import Retention
 from wepeople_projections.versions.control import execute
 
 TURN_SECONDS = 2.0
@@ -51,7 +51,7 @@ def run_projection(file: str, choice: Choice, on_poison: OnPoison | None, as_jso
             if about.paused:
                 _say(f"{definition.schema} is paused; `wepeople projection resume {definition.schema}` lets it go on.")
             options = RunOptions(selection=about.selection, on_poison=about.on_poison)
-            retention = Retention(place.pool, definition, None, Watcher())
+            retention = Retention(place.pool, definition, None)
             try:
                 async with watched(operator, place, definition.schema, about.selection):
                     building = build(place, definition, definition.schema, options, definition.schema)

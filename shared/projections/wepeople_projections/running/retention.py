@@ -13,7 +13,7 @@ from wepeople_chassis.logging import get_logger
 from wepeople_chassis.postgres import Pool
 from wepeople_projections.definition.month import first_kept
 from wepeople_projections.definition.projection import Definition
-from wepeople_projections.postgres.months import Piece, day_there, drop_pieces, kept_from, outdated
+from wepeople_projections.postgres.months import day_there, drop_pieces, kept_from, outdated
 from wepeople_projections.postgres.waiting import wait_at_most
 from wepeople_projections.postgres.write import will_pass
 
@@ -23,16 +23,6 @@ LOOK_SECONDS = 3600.0
 RETRY_SECONDS = 15.0
 LOCK_SECONDS = 0.3
 """Readers that come now wait as long for those that were there before, then they go first."""
-
-
-class Watcher:
-    """Is told how many months should be gone and are not, and of those that went; this one does not care."""
-
-    def overdue(self, months: int) -> None:
-        """0 once all are gone."""
-
-    def dropped(self, piece: Piece) -> None:
-        """One went."""
 
 
 def firsts(definition: Definition, keep_days: int | None, today: date) -> Mapping[str, date]:
@@ -48,20 +38,22 @@ def firsts(definition: Definition, keep_days: int | None, today: date) -> Mappin
 
 
 class Retention:
-    """Of one version, for as long as it runs; several processes may do it at once."""
+    """Of one version, for as long as it runs; several processes may do it at once. `overdue` is told how many months
+    should be gone and are not: 0 once all are.
+    """
 
     def __init__(
         self,
         pool: Pool,
         definition: Definition,
         keep_days: int | None,
-        watcher: Watcher,
+        overdue: Callable[[int], object] = lambda _: None,
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
         self._pool = pool
         self._definition = definition
         self._keep_days = keep_days
-        self._watcher = watcher
+        self._overdue = overdue
         self._today = today
 
     async def run(self) -> None:
@@ -80,7 +72,7 @@ class Retention:
                 wanted = firsts(self._definition, self._keep_days, today)
                 left = await outdated(connection, schema, wanted)
                 kept = await kept_from(connection, schema)
-            self._watcher.overdue(len(left))
+            self._overdue(len(left))
             if all(kept.get(table, date.min) >= first for table, first in wanted.items()) and not left:
                 return True
             async with self._pool.connection() as connection:
@@ -92,7 +84,6 @@ class Retention:
             log.warning("months_not_dropped", schema=schema, error=str(error))
             return False
         for table, piece in gone:
-            self._watcher.dropped(piece)
             log.info("month_dropped", schema=schema, table=table, month=piece.month.name, size_bytes=piece.size_bytes)
-        self._watcher.overdue(0)
+        self._overdue(0)
         return True

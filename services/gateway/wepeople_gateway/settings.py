@@ -37,8 +37,8 @@ class GatewaySettings(ServiceSettings):
     by another one is the same to the byte: set the same one everywhere. The page must have the guide's anchors.
     """
 
-    max_body_bytes: int = Field(default=9 * 1024 * 1024, ge=1024)
-    """After decompression."""
+    max_body_bytes: int = Field(default=9 * 1024 * 1024, ge=1024, le=9 * 1024 * 1024)
+    """After decompression; never more, as an envelope must fit into a message of the stream."""
 
     max_connections: int = Field(default=4000, ge=1)
     """Open at once; a new one takes the place of the one that has been idle longest."""

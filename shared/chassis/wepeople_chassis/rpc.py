@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import NoRespondersError
 from pydantic import BaseModel, ValidationError
 
 from wepeople_chassis.broker import BROKER_DOWN
@@ -32,7 +31,6 @@ class Unavailable(Exception):
     def __init__(self, subject: str, cause: Exception) -> None:
         super().__init__(f"no answer on {subject}: {cause!r}")
         self.subject = subject
-        self.nobody_there = isinstance(cause, NoRespondersError)
 
 
 def error_reply(error: Exception) -> Reply[Any]:

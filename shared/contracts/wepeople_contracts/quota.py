@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from wepeople_contracts.reply import Message
+from wepeople_contracts.rows import MAX_ROWS
 
 
 class Reserve(Message):
@@ -20,8 +21,8 @@ class Reserve(Message):
     org_id: str
     key_id: str
     message_id: str | None
-    units: int = Field(ge=0, le=500)
-    event_ids: list[str] = Field(default_factory=list, max_length=500)
+    units: int = Field(ge=0, le=MAX_ROWS)
+    event_ids: list[str] = Field(default_factory=list, max_length=MAX_ROWS)
     key_limit: int = Field(ge=1)
     org_limit: int = Field(ge=1)
     month_limit: int | None

@@ -1,5 +1,6 @@
 """Proofs, rebuilds and promotions beside months that are dropped: what is compared is what is kept."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any
@@ -11,13 +12,17 @@ from rich.console import Console
 from tests.support.engines import Ground, ground_of
 from tests.support.fresh import Fresh
 from tests.support.monthly import ORG, Monthly, at, drop, happened, pieces
+from tests.support.read_models import eventually
 from tests.support.stored import founded
 from wepeople_projections.commands import promote
 from wepeople_projections.commands.load import Loaded
 from wepeople_projections.commands.targets import Target, TargetError
+from wepeople_projections.definition.month import month_of
 from wepeople_projections.definition.projection import Definition
+from wepeople_projections.postgres import months
 from wepeople_projections.postgres.about import read_about
 from wepeople_projections.postgres.months import drop_pieces, kept_from
+from wepeople_projections.postgres.row_security import secure_rows
 from wepeople_projections.postgres.waiting import wait_at_most
 from wepeople_projections.replay import building
 from wepeople_projections.replay.building import Workplace
@@ -165,6 +170,31 @@ async def test_a_rebuild_has_what_the_old_tables_kept_also_of_what_went_while_it
         assert await kept_from(connection, SCHEMA) == {"happened": date(2026, 5, 1)}
     monkeypatch.undo()
     assert (await prove(ground, monthly)).difference is None
+
+
+async def test_a_rebuild_takes_its_place_before_or_after_somebody_makes_months_and_not_meanwhile(
+    ground: Ground, monthly: Definition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rebuilds = list[asyncio.Task[int]]()
+
+    async def secure_and_rebuild(connection: AsyncConnection[Any], schema: str) -> None:
+        await secure_rows(connection, schema)
+        if schema == SCHEMA:
+            again = rebuilding.rebuild(place(ground), Loaded(monthly, "tests", ""), SCHEMA, "stop")
+            rebuilds.append(asyncio.create_task(again))
+            await eventually(
+                lambda: ground.rows(f"SELECT FROM pg_locks WHERE NOT granted AND relation = '{SCHEMA}.kept'::regclass"),
+                lambda waiting: bool(waiting) or rebuilds[0].done(),
+                what="it waits, or did not",
+            )
+
+    monkeypatch.setattr(months, "secure_rows", secure_and_rebuild)
+    async with ground.pool.connection() as maker:
+        await months.make_pieces(maker, SCHEMA, {"happened": {month_of(JULY)}})
+    await asyncio.gather(*rebuilds)
+
+    assert len(rebuilds) == 1
+    assert await happened(ground) == ["2026-04", "2026-05", "2026-06"]
 
 
 async def test_who_writes_into_the_new_tables_makes_the_months_that_they_have_not(

@@ -45,6 +45,13 @@ async def hold_months(connection: AsyncConnection[Any], schema: str) -> None:
     await connection.execute(_in("hold", schema))
 
 
+async def keep_makers_out(connection: AsyncConnection[Any], schema: str) -> None:
+    """Let nobody make or drop a month until the end of the caller's transaction: who does names the schema in several
+    statements, and all of them have to mean the same one.
+    """
+    await connection.execute(_in("keep_others_out", schema))
+
+
 async def day_there(connection: AsyncConnection[Any]) -> date:
     """The day by the database's clock, UTC: what goes does not come back, so no single clock decides what is old."""
     cursor = await connection.execute(_SQL["day"].encode())
@@ -109,7 +116,7 @@ async def drop_pieces(
 
     What was proved of the tables is forgotten: it was of more rows.
     """
-    await connection.execute(_in("keep_others_out", schema))
+    await keep_makers_out(connection, schema)
     kept = await kept_from(connection, schema)
     latest = {table: max(day, kept.get(table, date.min)) for table, day in firsts.items()}
     dropped = await outdated(connection, schema, latest)

@@ -14,7 +14,7 @@ from wepeople_chassis.postgres import Pool
 from wepeople_projections.definition.naming import REBUILD, REPLACED
 from wepeople_projections.errors import ProjectionError
 from wepeople_projections.postgres.about import read_about
-from wepeople_projections.postgres.months import drop_pieces, kept_from
+from wepeople_projections.postgres.months import drop_pieces, keep_makers_out, kept_from
 from wepeople_projections.postgres.views import point_views, serve, serving_version
 from wepeople_projections.postgres.waiting import wait_at_most
 from wepeople_projections.running.ownership import session_connection
@@ -72,6 +72,7 @@ async def put_in_place(pool: Pool, name: str, schema: str, bring: Bring) -> None
         await bring(connection)
         serves = (await read_about(connection, schema)).serving_since is not None
         await connection.execute(statement("keep_state", schema, rebuilt=rebuilt))
+        await keep_makers_out(connection, schema)
         await drop_pieces(connection, rebuilt, await kept_from(connection, schema))
         await connection.execute(statement("move_aside", schema, replaced=replaced))
         await connection.execute(statement("move_in", schema, rebuilt=rebuilt))

@@ -1,5 +1,6 @@
 """An archive in object storage: S3, or whatever speaks its API."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -27,6 +28,10 @@ _REQUEST_SECONDS = 60
 _CONNECT_SECONDS = 5
 _RETRIES = 3
 _RETRY_SECONDS = 20
+_FOR_GOOD = (UnauthenticatedError, PermissionDeniedError, PermissionError, NotFoundError, FileNotFoundError)
+_REFUSED = re.compile("status code: 40[134]")
+"""So a listing says it, whose errors are all of one class."""
+_SAID = re.compile("<Message>([^<]*)</Message>")
 
 
 class Bucket:
@@ -40,18 +45,31 @@ class Bucket:
         try:
             async with _answering():
                 await obstore.put_async(self._store, name, data, mode="create", use_multipart=False)
-        except (AlreadyExistsError, PreconditionError):
+        except FileExistsError:
             return False
+        except StorageAway:
+            # Some refuse before they have heard all, and hang up.
+            if await self._has(name):
+                return False
+            raise
+        return True
+
+    async def _has(self, name: str) -> bool:
+        async with _answering():
+            try:
+                await obstore.head_async(self._store, name)
+            except (FileNotFoundError, NotFoundError):
+                return False
         return True
 
     async def read(self, name: str) -> bytes | None:
         """See `Store.read`."""
-        try:
-            async with _answering():
+        async with _answering():
+            try:
                 found = await obstore.get_async(self._store, name)
-                return bytes(await found.bytes_async())
-        except (FileNotFoundError, NotFoundError):
-            return None
+            except (FileNotFoundError, NotFoundError):
+                return None
+            return bytes(await found.bytes_async())
 
     async def sizes(self, folder: str) -> dict[str, int]:
         """See `Store.sizes`."""
@@ -65,16 +83,19 @@ async def _answering() -> AsyncIterator[None]:
     """What the storage refuses for good is an `ArchiveError`; anything else may pass."""
     try:
         yield
-    except (AlreadyExistsError, PreconditionError, NotFoundError, FileNotFoundError):
-        raise
-    except (UnauthenticatedError, PermissionDeniedError, PermissionError) as error:
-        raise ArchiveError(f"the object storage refuses us: {_first_line(error)}") from None
+    except (AlreadyExistsError, PreconditionError):
+        raise FileExistsError from None
     except (BaseError, OSError, ValueError) as error:
-        raise StorageAway(_first_line(error)) from None
+        if isinstance(error, _FOR_GOOD) or _REFUSED.search(str(error)):
+            raise ArchiveError(f"the object storage refuses us: {_in_a_line(error)}") from None
+        raise StorageAway(_in_a_line(error)) from None
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+def _in_a_line(error: Exception) -> str:
+    """What went wrong, and what the storage itself says of it."""
+    text = str(error).strip() or repr(error)
+    said = _SAID.search(text)
+    return text.splitlines()[0].partition(": <?xml")[0] + (f": {said[1]}" if said else "")
 
 
 def open_bucket(url: SplitResult, key: tuple[str, str] | None, ca_file: Path | None) -> Bucket:
@@ -95,7 +116,10 @@ def open_bucket(url: SplitResult, key: tuple[str, str] | None, ca_file: Path | N
         "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
     }
     if ca_file is not None:
-        client["root_certificate"] = ca_file.read_bytes()
+        try:
+            client["root_certificate"] = ca_file.read_bytes()
+        except OSError as error:
+            raise ArchiveError(f"WEPEOPLE_ARCHIVE_CA_FILE cannot be read: {error}") from None
     retries: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_RETRY_SECONDS)}
     prefix = url.path.strip("/") or None
     return Bucket(S3Store(url.netloc, prefix=prefix, client_options=client, retry_config=retries, **options))

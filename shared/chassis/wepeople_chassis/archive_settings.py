@@ -72,6 +72,11 @@ class ArchiveSettings(BaseSettings):
                 "WEPEOPLE_ARCHIVE_ACCESS_KEY_ID and WEPEOPLE_ARCHIVE_SECRET_ACCESS_KEY go together: set both, or none"
             )
         endpoint = urlsplit(next(iter(parse_qs(urlsplit(self.archive_url or "").query).get("endpoint", [])), ""))
+        if "@" in endpoint.netloc:
+            raise ValueError(
+                "the endpoint in WEPEOPLE_ARCHIVE_URL has a name or a password in it, which would be in every log: set "
+                "WEPEOPLE_ARCHIVE_ACCESS_KEY_ID and WEPEOPLE_ARCHIVE_SECRET_ACCESS_KEY"
+            )
         if endpoint.scheme == "http" and not self.archive_plaintext and not is_loopback(endpoint.hostname or ""):
             raise ValueError(
                 "the endpoint in WEPEOPLE_ARCHIVE_URL is http:// on another machine, where all events would go over "

@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from tests.support.fresh import Fresh
 from tests.support.quotas import ORG, charged, this_period, until
 from tests.support.stored import store
@@ -13,6 +15,7 @@ from wepeople_contracts.subjects import PARTITIONS, STREAMS, partition_of
 from wepeople_quota.count import Position
 from wepeople_quota.fold import Fold
 from wepeople_quota.ledger import Ledger
+from wepeople_quota.month import NANOSECONDS
 
 PARTITION = partition_of(ORG)
 
@@ -46,17 +49,21 @@ async def test_reservations_expire_once_the_stream_was_read_past_their_lease(fre
         await connection.close()
 
 
-async def test_only_ids_younger_than_the_window_are_recalled_and_nothing_is_counted_twice(fresh: Fresh) -> None:
+async def test_only_ids_younger_than_the_window_are_recalled_and_nothing_is_counted_twice(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connection = await connect(NatsAddress(fresh.nats_url), "test-fold")
     old, young = charged(1), charged(1)
     await store(connection, old)
-    await asyncio.sleep(3)
+    between_ns = time.time_ns()
     sequence = await store(connection, young)
     ledgers, state = ledgers_of_all(), await state_of(connection, STREAMS[0])
     ledger, position = ledgers[PARTITION], Position(sequence, young.message_id, time.time_ns())
     ledger.count.restore(state.identity, position, {(ORG, this_period(), "custom:ci"): 2}, [])
     ledger.recalls_ids = False
+    monkeypatch.setattr(time, "time_ns", lambda: between_ns + NANOSECONDS)
     await Fold(connection, state, ledgers).recall(remember_seconds=1)
+    monkeypatch.undo()
     await connection.close()
     assert (ledger.seen(old.message_id), ledger.seen(young.message_id)) == (None, sequence)
     assert ledger.usage(ORG, this_period()) == (2, 0)

@@ -17,13 +17,12 @@ pytestmark = pytest.mark.usefixtures("unharmed")
 
 
 async def burst(system: RunningSystem, token: str, requests: int) -> tuple[list[Answer], float]:
-    """Ping as often as that at once; the answers, and how many seconds they took."""
+    """Ping once, so that the key is known, and the rest at once; the answers, and how many seconds they took."""
     async with client(system.gateway_url, token) as caller:
-        assert (await caller.ping()).status == 200, "the key is known from here on"
-        await asyncio.sleep(1.05)  # until that ping has left the window
         began = time.monotonic()
-        answers = await asyncio.gather(*(caller.ping() for _ in range(requests)))
-        return answers, time.monotonic() - began
+        first = await caller.ping()
+        answers = await asyncio.gather(*(caller.ping() for _ in range(requests - 1)))
+        return [first, *answers], time.monotonic() - began
 
 
 def admitted(answers: list[Answer]) -> int:
@@ -63,12 +62,12 @@ async def test_a_refusal_costs_nothing(system: RunningSystem, operator: Operator
     count: Counter[int] = Counter()
     async with client(system.gateway_url, caller.token) as eager:
         began = time.monotonic()
-        while time.monotonic() - began < 3:
+        while count[200] < 8 and time.monotonic() - began < 10:
             count[(await eager.ping()).status] += 1
             await asyncio.sleep(0.02)
+        seconds = time.monotonic() - began
     assert count[429] > 0
-    assert count[200] >= 8, f"a client above its rate is let through at its rate, not starved: {count}"
-    assert count[200] <= 5 * 4
+    assert 1 <= seconds < 5, f"a client above its rate is let through at its rate, not starved: {count}"
 
 
 async def test_a_key_just_refused_is_refused_again_before_its_body_is_sent(
@@ -92,10 +91,9 @@ async def test_an_orgs_rate_is_shared_by_its_keys_and_named_as_the_scope(
         client(system.gateway_url, caller.token) as one,
         client(system.gateway_url, second.token) as other,
     ):
-        await asyncio.gather(one.ping(), other.ping())
-        await asyncio.sleep(1.05)
         began = time.monotonic()
-        answers = await asyncio.gather(*(api.ping() for _ in range(15) for api in (one, other)))
+        known = await asyncio.gather(one.ping(), other.ping())
+        answers = [*known, *await asyncio.gather(*(api.ping() for _ in range(15) for api in (one, other)))]
         windows = 1 + int(time.monotonic() - began)
     assert 10 <= admitted(answers) <= 10 * windows
     scopes = {refusal(a, 429, "rate_limited")["scope"] for a in answers if a.status == 429}

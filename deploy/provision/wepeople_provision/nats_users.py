@@ -75,7 +75,7 @@ _SPLIT = tuple(split_subject(stream) for stream in STREAMS)
 _MAKING = ("STREAM.INFO", "STREAM.CREATE", "STREAM.UPDATE")
 _MOVING = (
     *(subject for call in ("SNAPSHOT", "RESTORE", "DELETE", "PURGE") for subject in _each(f"STREAM.{call}")),
-    *(f"$JS.SNAPSHOT.{call}.{stream}.*" for call in ("ACK", "RESTORE") for stream in STREAMS),
+    *(f"$JS.SNAPSHOT.{call}" for stream in STREAMS for call in (f"ACK.{stream}.>", f"RESTORE.{stream}.*")),
     # A consumer with several filters, of which only the number of messages is wanted.
     *_each("CONSUMER.CREATE", ".*"),
     *_SPLIT,
@@ -98,7 +98,7 @@ _TRIMMING = (*_each("STREAM.PURGE"), *_each("CONSUMER.LIST"))
 _COPYING = (
     *_each("STREAM.INFO"),
     *_each("STREAM.SNAPSHOT"),
-    *(f"$JS.SNAPSHOT.ACK.{stream}.*" for stream in STREAMS),
+    *(f"$JS.SNAPSHOT.ACK.{stream}.>" for stream in STREAMS),
 )
 """What `wepeople stream backup` calls."""
 

@@ -18,6 +18,8 @@ def pytest_configure() -> None:
     """Let Ctrl-C reach the processes that tests start: a shell's background job ignores it, and hands that down."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # No command that a test runs finds the system that `make up` left in this checkout.
+    os.environ["WEPEOPLE_STATE_DIR"] = os.devnull
 
 
 def pytest_xdist_auto_num_workers() -> int:

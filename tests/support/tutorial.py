@@ -101,6 +101,7 @@ class Reader:
         return await asyncio.create_subprocess_exec(
             *("bash", "-euo", "pipefail", "-c", f"{self.preparation}\n{text}"),
             cwd=self.checkout,
+            env=os.environ | {"WEPEOPLE_STATE_DIR": ".wepeople"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=printed,
             stderr=asyncio.subprocess.STDOUT,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import typer
 
 from tests.support.fresh import Fresh
 from tests.support.projecting import Projecting, projector_process, running_projector
@@ -14,6 +15,7 @@ from tests.support.shell import Result
 from tests.support.shell import wepeople as run_wepeople
 from tests.support.stored import envelope, founded, raw
 from wepeople_contracts.envelope import Envelope
+from wepeople_projections.commands.months import show_months
 
 ORG = "org_a"
 NOW = datetime.now(UTC)
@@ -84,19 +86,17 @@ async def test_a_projector_that_is_told_how_long_drops_what_is_older_at_its_star
     assert "from when on the timeline is kept" in notes[1]
 
 
-async def test_the_months_are_listed_and_a_plan_changes_nothing(projecting: Projecting, fresh: Fresh) -> None:
+async def test_months_are_listed_planned_and_dropped_by_hand_and_it_is_said_from_when_on_there_is_something(
+    projecting: Projecting, fresh: Fresh
+) -> None:
     listed = json.loads((await months(fresh, "--json")).stdout)
     assert [(line["table"], line["month"], line["state"]) for line in listed] == [
         ("timeline", month(days), "kept") for days in (400, 100, 0)
     ]
     planned = json.loads((await months(fresh, "--keep-days", str(KEEP_DAYS), "--plan", "--json")).stdout)
     assert [line["state"] for line in planned] == ["would go", "would go", "kept"]
-    assert len(await timeline(projecting)) == 3
+    assert len(await timeline(projecting)) == 3, "a plan changes nothing"
 
-
-async def test_months_are_dropped_by_hand_and_it_is_said_from_when_on_there_is_something(
-    projecting: Projecting, fresh: Fresh
-) -> None:
     dropped = await months(fresh, "--drop-before", ago(100)[:10])
     assert dropped.code == 0, dropped.stderr
     assert f"timeline has nothing before {month(100)}-01." in dropped.stdout
@@ -106,15 +106,18 @@ async def test_months_are_dropped_by_hand_and_it_is_said_from_when_on_there_is_s
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("said", "keep_days", "drop_before", "plan"),
     [
-        (("--plan",), "--keep-days or --drop-before"),
-        (("--keep-days", "3", "--drop-before", "2026-01-01"), "either"),
-        (("--drop-before", "soon"), "no day"),
-        (("--drop-before", "2019-01-01"), "one piece"),
+        ("--keep-days or --drop-before", None, None, True),
+        ("either", 3, "2026-01-01", False),
+        ("no day", None, "soon", False),
+        ("one piece", None, "2019-01-01", False),
     ],
 )
-async def test_what_cannot_be_meant_is_refused_in_words(fresh: Fresh, arguments: tuple[str, ...], said: str) -> None:
-    refused = await months(fresh, *arguments)
-    assert refused.code == 2
-    assert said in " ".join(refused.stderr.split())
+def test_what_cannot_be_meant_is_refused_in_words(
+    capsys: pytest.CaptureFixture[str], said: str, keep_days: int | None, drop_before: str | None, plan: bool
+) -> None:
+    with pytest.raises(typer.Exit) as refused:
+        show_months("live", None, keep_days=keep_days, drop_before=drop_before, plan=plan, as_json=False)
+    assert refused.value.exit_code == 2
+    assert said in " ".join(capsys.readouterr().err.split())

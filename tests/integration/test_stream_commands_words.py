@@ -3,6 +3,7 @@
 import asyncio
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
@@ -26,9 +27,11 @@ class Ended:
     said: str
 
 
-async def tidy(server: Server) -> Ended:
+async def stream(server: Server, *arguments: str) -> Ended:
     process = await asyncio.create_subprocess_exec(
-        *(WEPEOPLE, "stream", "tidy"),
+        WEPEOPLE,
+        "stream",
+        *arguments,
         env=os.environ | {"WEPEOPLE_NATS_URL": server.url},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -51,7 +54,7 @@ async def test_while_nats_is_away_a_command_says_that_it_waits_and_then_why_it_e
 
 
 async def test_where_there_is_no_stream_it_says_what_to_run_first(connection: Client, server: Server) -> None:
-    ended = await tidy(server)
+    ended = await stream(server, "tidy")
     assert ended == Ended(1, "there is no stream; run `wepeople provision` first\n")
 
 
@@ -62,6 +65,16 @@ async def test_while_nobody_takes_some_partitions_nothing_is_called_tidy(connect
         await ask(connection, "STREAM.INFO", "INGEST"),
         subjects=stream_subjects(range(PARTITIONS - 2)),
     )
-    ended = await tidy(server)
+    ended = await stream(server, "tidy")
     assert ended.code == 1
     assert ended.said.startswith("no stream takes partition 14, 15 now; if that lasts, a split was broken off: ")
+
+
+@pytest.mark.parametrize("keep", [(), ("--keep", "3")])
+async def test_where_a_copy_cannot_be_written_it_says_so_and_nothing_of_nats(
+    connection: Client, server: Server, tmp_path: Path, keep: tuple[str, ...]
+) -> None:
+    await eventually(lambda: provision_streams(connection))
+    (tmp_path / "file").touch()
+    ended = await stream(server, "backup", str(tmp_path / "file/copy"), *keep)
+    assert ended == Ended(1, f"The copy in {tmp_path}/file/copy could not be written: Not a directory.\n")

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,9 +48,10 @@ def backup(
 
     async def work() -> str:
         async with nats_at(load_settings(ServiceSettings).nats, None) as connection:
-            if keep is None:
-                return _lines(f"copied to {directory}:", await backup_streams(connection, directory))
-            kept = await backup_and_keep(connection, directory, keep)
+            with _writing(directory):
+                if keep is None:
+                    return _lines(f"copied to {directory}:", await backup_streams(connection, directory))
+                kept = await backup_and_keep(connection, directory, keep)
         removed = [f"removed {name}" for name in kept.removed]
         return _lines(f"copied to {kept.directory}:", [*kept.extents, *removed])
 
@@ -132,6 +134,17 @@ def tidy(
         return "\n".join(map(str, left)) if plan and left else "" if left else "Nothing to tidy up."
 
     _run(work())
+
+
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """What goes wrong with the files is not said of NATS."""
+    try:
+        yield
+    except (TimeoutError, ConnectionError):
+        raise
+    except OSError as error:
+        raise ProvisionError(f"The copy in {directory} could not be written: {error.strerror}.") from error
 
 
 def _say(line: str) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from nats.aio.client import Client
 
-from wepeople_provision.errors import ProvisionError
 from wepeople_provision.stream_copy import Extent, backup
 
 _NAME = "%Y-%m-%dT%H-%M-%SZ"
@@ -33,13 +32,10 @@ async def backup_and_keep(connection: Client, directory: Path, keep: int, now: d
     """
     taken = directory / (now or datetime.now(UTC)).strftime(_NAME)
     unfinished = taken.with_name(taken.name + _UNFINISHED)
-    try:
-        _clear(directory)
-        extents = await backup(connection, unfinished)
-        unfinished.rename(taken)
-        return Kept(taken, extents, _make_way(directory, keep))
-    except OSError as error:
-        raise ProvisionError(f"The copy in {directory} could not be kept: {error.strerror}.") from error
+    _clear(directory)
+    extents = await backup(connection, unfinished)
+    unfinished.rename(taken)
+    return Kept(taken, extents, _make_way(directory, keep))
 
 
 def _clear(directory: Path) -> None:

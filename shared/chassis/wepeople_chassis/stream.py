@@ -42,6 +42,8 @@ _LOOK_SECONDS = 0.02
 _LAST_MOMENT_NS = 2**63 - 1
 """In 2262; the server takes a later moment for one long ago."""
 _NO_STREAM = 10059
+_OFFLINE = (10118, 10119)
+"""A stream or a consumer, of which the only copy is on a server that died."""
 
 
 class StreamError(Exception):
@@ -271,12 +273,14 @@ async def delete_consumer(connection: Client, stream_name: str, name: str) -> No
 
 
 async def jetstream(connection: Client, name: str, body: dict[str, Any]) -> dict[str, Any]:
-    """One call of the API; `StreamError` with what the server refused, `TimeoutError` while it is starting."""
+    """One call of the API; `StreamError` with what the server refused, `TimeoutError` while it is starting, or while
+    the server of a cluster that has what is asked for is away.
+    """
     message = await connection.request(f"$JS.API.{name}", json.dumps(body).encode(), timeout=_API_SECONDS)
     reply: dict[str, Any] = json.loads(message.data)
     if error := reply.get("error"):
-        # 503: JetStream is starting; anything else will not mend itself by waiting.
-        if error.get("code") == 503:  # noqa: PLR2004
+        # 503: JetStream is starting; anything else but what is offline will not mend itself by waiting.
+        if error.get("code") == 503 or error.get("err_code") in _OFFLINE:  # noqa: PLR2004
             raise TimeoutError(error["description"])
         raise StreamError(f"{name}: {error.get('description')} ({error.get('err_code')})", error.get("err_code"))
     return reply

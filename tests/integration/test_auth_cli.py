@@ -1,53 +1,17 @@
 """The commands that operators type, through the real `wepeople`, against the real service."""
 
 import asyncio
-import json
-import os
-import sysconfig
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.auth_process import Auth, refusal, running_auth
 from tests.support.fresh import Fresh, Template, fresh_system
-from tests.support.nats_users import nats_environment
+from tests.support.shell import Result, as_operator
 
-WEPEOPLE = Path(sysconfig.get_path("scripts")) / "wepeople"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How a command ended and what it said."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> Any:
-        assert self.code == 0, self.stderr
-        return json.loads(self.stdout)
-
-
-@dataclass(frozen=True, slots=True)
-class CommandLine:
-    """Runs `wepeople` as an operator of one system."""
-
-    environment: dict[str, str]
-
-    async def __call__(self, *arguments: str) -> Result:
-        process = await asyncio.create_subprocess_exec(
-            WEPEOPLE,
-            *arguments,
-            env=self.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        stdout, stderr = await asyncio.wait_for(process.communicate(), 30)
-        return Result(process.returncode or 0, stdout.decode(), stderr.decode())
+CommandLine = Callable[..., Awaitable[Result]]
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +28,7 @@ async def auth(home: Fresh, tmp_path_factory: pytest.TempPathFactory) -> AsyncIt
 
 @pytest.fixture
 def wepeople(home: Fresh, auth: Auth, tmp_path: Path) -> CommandLine:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("WEPEOPLE_")}
-    return CommandLine(
-        environment
-        | {
-            **nats_environment("operator", home.nats_url),
-            "WEPEOPLE_POSTGRES_DSN": home.dsn("operator"),
-            "WEPEOPLE_STATE_DIR": str(tmp_path),
-        }
-    )
+    return partial(as_operator, home, WEPEOPLE_STATE_DIR=str(tmp_path))
 
 
 async def test_from_nothing_to_a_working_key_and_its_end(wepeople: CommandLine, auth: Auth) -> None:

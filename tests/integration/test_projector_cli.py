@@ -6,8 +6,7 @@ import pytest
 
 from tests.support.fresh import Fresh, Template, fresh_system
 from tests.support.projecting import Projecting, running_projector
-from tests.support.shell import Result
-from tests.support.shell import wepeople as run_wepeople
+from tests.support.shell import as_operator as wepeople
 from tests.support.stored import RECEIVED_AT_US, envelope, founded, imported, raw
 from wepeople_contracts.ids import new_id, worker_id
 from wepeople_embedded.ports import free_port
@@ -16,11 +15,6 @@ ORG, OTHER_ORG = new_id("org"), new_id("org")
 ALEX = worker_id(founded(ORG).salt, "externalId", "app_1", "eng-17")
 METADATA = '{"tags": ["[red]", "[bold]x"]}'
 METRICS = b'{"waiting": 5, "active": 2}'
-
-
-async def wepeople(fresh: Fresh, *arguments: str, **environment: str) -> Result:
-    """Run a command as the operator of the fresh system."""
-    return await run_wepeople(fresh.nats_url, fresh.dsn("operator"), *arguments, **environment)
 
 
 def event(metadata: str = "{}", **actor: str) -> bytes:

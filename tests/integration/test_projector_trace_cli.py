@@ -7,8 +7,7 @@ from msgspec.structs import replace
 
 from tests.support.fresh import Fresh, Template, fresh_system
 from tests.support.projecting import Projecting, running_projector
-from tests.support.shell import Result
-from tests.support.shell import wepeople as run_wepeople
+from tests.support.shell import as_operator as wepeople
 from tests.support.stored import envelope, founded, raw, store_bytes
 from wepeople_chassis.stream import jetstream
 from wepeople_contracts.envelope import AcceptedRow, Envelope, RejectedRow, encode
@@ -31,10 +30,6 @@ async def projecting(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> 
     async with running_projector(fresh.nats_url, fresh.dsn("projector"), fresh.admin_dsn, logs) as running:
         await running.stored_and_applied(founded(ORG))
         yield running
-
-
-async def wepeople(fresh: Fresh, *arguments: str) -> Result:
-    return await run_wepeople(fresh.nats_url, fresh.dsn("operator"), *arguments)
 
 
 def event(**actor: str) -> bytes:

@@ -8,8 +8,7 @@ import pytest
 
 from tests.support.fresh import Fresh, Template, fresh_system
 from tests.support.projecting import Projecting, running_projector
-from tests.support.shell import Result
-from tests.support.shell import wepeople as run_wepeople
+from tests.support.shell import as_operator as wepeople
 from tests.support.stored import envelope, founded, imported, raw, store_bytes
 from wepeople_chassis.operator import Operator
 from wepeople_contracts.ids import new_id
@@ -34,10 +33,6 @@ async def projecting(fresh: Fresh, tmp_path_factory: pytest.TempPathFactory) -> 
     logs = tmp_path_factory.mktemp("projector")
     async with running_projector(fresh.nats_url, fresh.dsn("projector"), fresh.admin_dsn, logs) as running:
         yield running
-
-
-async def wepeople(fresh: Fresh, *arguments: str) -> Result:
-    return await run_wepeople(fresh.nats_url, fresh.dsn("operator"), *arguments)
 
 
 def operator(fresh: Fresh) -> Operator:

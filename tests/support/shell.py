@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.fresh import Fresh
 from tests.support.nats_users import nats_environment
 
 WEPEOPLE = Path(sysconfig.get_path("scripts")) / "wepeople"
@@ -41,3 +42,8 @@ async def wepeople(nats_url: str, operator_dsn: str, *arguments: str, **environm
     async with asyncio.timeout(60):
         stdout, stderr = await process.communicate()
     return Result(process.returncode or 0, stdout.decode(), stderr.decode())
+
+
+async def as_operator(fresh: Fresh, *arguments: str, **environment: str) -> Result:
+    """Run a command as the operator of a fresh system."""
+    return await wepeople(fresh.nats_url, fresh.dsn("operator"), *arguments, **environment)

@@ -28,8 +28,11 @@ from wepeople_embedded.postgres_server import PostgresServer
 from wepeople_provision.dsn import login_dsn
 from wepeople_provision.readers import create_reader
 
+pytestmark = pytest.mark.slow
+
 PERSON = "alex@acme.com"
 EVENT = {"eventType": EVENT_TYPE, "category": "code", "actor": {"email": PERSON}}
+REJECTED = EVENT | {"eventType": "no.such.type"}
 OF_ANOTHER_ORG = EVENT | {"actor": {"email": "kim@other.com"}}
 SAVED = "SELECT coalesce(max(sequence), 0) AS through FROM quota.partitions"
 """How far quota has saved the month."""
@@ -122,32 +125,20 @@ async def test_readers_and_operators_read_at_the_standby_while_the_primary_is_wr
 
 async def test_commands_that_read_do_so_at_the_standby_and_status_says_how_far_it_is_behind(pair: Pair) -> None:
     system, standby = pair.system, pair.standby
-    before = await pair.send(EVENT, {"eventType": "no.such.type", "category": "code", "actor": {"email": PERSON}})
+    before = await pair.send(EVENT, REJECTED)
     await rows_of_request(standby.at(system.operator_dsn), before, 1)
     await standby.waits(system.admin_dsn, replaying=False)
     try:
-        after = await pair.send(EVENT)
+        after = await pair.send(EVENT, REJECTED)
         await rows_of_request(system.operator_dsn, after, 1)
-        worker = system.demo.organization_id
-        for command in (
-            ("worker", "list", worker),
-            ("worker", "show", PERSON),
-            ("worker", "conflicts", worker),
-            ("timeline", PERSON),
-            ("snapshots", PERSON),
-            ("rejects", "list"),
-            ("rejects", "show", before),
-            ("request", before),
-        ):
+        for command in (("timeline", PERSON), ("rejects", "list")):
             found = await pair.type(*command, "--json", reads_at=standby.port)
-            assert found.code == 0, (command, found.stderr)
-            assert found.stderr == "", command
-        shown = {
-            line["request_id"] for line in (await pair.type("timeline", PERSON, "--json", reads_at=standby.port)).json
-        }
-        assert before in shown
-        assert after not in shown
+            shown = {line["request_id"] for line in found.json}
+            assert before in shown, command
+            assert after not in shown, command
         assert after in (await pair.type("timeline", PERSON, "--json")).stdout
+        [note] = (await pair.type("request", after, "--json", reads_at=standby.port)).json["notes"]
+        assert "not projected yet" in note
         status = (await pair.type("status", "--json", reads_at=standby.port)).json
         there, copied = status["projections"]
         assert (there["projection"], there["lag_messages"]) == ("live_v1", 0)

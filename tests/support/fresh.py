@@ -28,11 +28,14 @@ RENEW_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A provisioned database that others are cloned from, and the roles' passwords."""
+    """A provisioned database that others are cloned from, and the roles' passwords: in the clear, and as the server
+    keeps them.
+    """
 
     servers: Servers
     database: str
     passwords: dict[str, str]
+    verifiers: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,10 @@ async def template_database(servers: Servers) -> AsyncIterator[Template]:
     passwords = {role: secrets.token_urlsafe(12) for role in LOGIN_ROLES}
     async with _database(servers.admin_dsn, template=None) as (name, admin_dsn):
         await provision_database(admin_dsn, passwords, installed_files())
-        yield Template(servers, name, passwords)
+        async with await AsyncConnection.connect(admin_dsn) as connection:
+            verifiers = await _verifiers(connection)
+        # Nobody may be connected to what is cloned.
+        yield Template(servers, name, passwords, verifiers)
 
 
 @asynccontextmanager
@@ -66,7 +72,24 @@ async def fresh_database(template: Template) -> AsyncIterator[str]:
     async with _database(template.servers.admin_dsn, template=template.database) as (_, admin_dsn):
         async with await AsyncConnection.connect(admin_dsn) as connection:
             await grant_on_database(connection)
+            await _put_back(connection, template.verifiers)
         yield admin_dsn
+
+
+async def _verifiers(connection: AsyncConnection) -> dict[str, str]:
+    found = await connection.execute(
+        "SELECT rolname, rolpassword FROM pg_authid WHERE rolname = ANY(%s)", [list(LOGIN_ROLES)]
+    )
+    return dict(await found.fetchall())
+
+
+async def _put_back(connection: AsyncConnection, verifiers: dict[str, str]) -> None:
+    """Roles are the whole server's: a test that left one with another password harms no other test."""
+    there = await _verifiers(connection)
+    for role, verifier in verifiers.items():
+        if there.get(role) != verifier:
+            statement = sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier))
+            await connection.execute(statement)
 
 
 async def renew_stream(connection: Client, streams: int | None = None) -> None:

@@ -16,6 +16,7 @@ BLOCKS = blocks_of((ROOT / "docs/projections.md").read_text("utf-8"))
 TEN_MINUTES = 600
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_the_tutorial_works_as_it_is_written_and_takes_less_than_ten_minutes(tmp_path: Path) -> None:
     started_at = time.monotonic()

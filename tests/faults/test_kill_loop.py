@@ -42,6 +42,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
     return print_now
 
 
+@pytest.mark.slow
 async def test_no_event_is_lost_or_doubled_by_a_kill_of_each_part(breakable: Breakable) -> None:
     # Of this seed nats-server hangs with requests on their way, and dies.
     await kill_loop(breakable, kills_of_each=1, say=print, seed=0)

@@ -38,6 +38,7 @@ async def names(whole: Breakable) -> list[str]:
     return [state.name for state in await stream_states(whole.operator.connection)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_a_split_is_seen_by_nobody_and_a_retry_over_it_replays_byte_for_byte_also_without_quota(
     whole: Breakable, provisioner: Provisioner

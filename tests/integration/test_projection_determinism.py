@@ -126,6 +126,7 @@ async def test_any_cut_into_batches_makes_the_same_tables(
     await builds.expect_the_same()
 
 
+@pytest.mark.slow
 async def test_processes_that_are_killed_at_any_time_make_the_same_tables(ground: Ground, tmp_path: Path) -> None:
     await ground.store(*random_history(11, 250, poison=(POISON, UNFIT)))
     builds = Builds(ground, tmp_path, OrderedTally)

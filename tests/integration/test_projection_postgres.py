@@ -184,6 +184,7 @@ def noise(length: int) -> str:
     return "".join(hashlib.sha256(str(n).encode()).hexdigest() for n in range(length // 64))
 
 
+@pytest.mark.slow
 async def test_any_operations_in_any_batches_make_the_rows_that_they_make_in_memory(
     connection: AsyncConnection[Any],
 ) -> None:

@@ -109,6 +109,7 @@ async def test_a_version_that_is_behind_is_not_promoted(analyst: Analyst) -> Non
     assert "see deploys_v1 already" in alone.stdout
 
 
+@pytest.mark.slow
 async def test_readers_see_no_error_and_nothing_older_while_versions_change_places(analyst: Analyst) -> None:
     first, second = analyst.write(), analyst.write(SECOND, "second.py")
     async with analyst.running("run", first), analyst.running("run", second), storing(analyst):
@@ -129,6 +130,7 @@ async def test_readers_see_no_error_and_nothing_older_while_versions_change_plac
     assert served["n"] == 3
 
 
+@pytest.mark.slow
 async def test_readers_see_no_error_and_nothing_older_while_the_version_they_see_is_rebuilt(analyst: Analyst) -> None:
     file = analyst.write()
     async with analyst.running("run", file), storing(analyst):

@@ -46,7 +46,7 @@ Everything is an environment variable, or a file in the directory `WEPEOPLE_SECR
 lower case (`/run/secrets/wepeople_postgres_dsn`); the environment goes first, and what is empty is not there. Nothing
 is ever an argument, which every process of the machine could read.
 
-Each process checks all of it at its start, and ends with code 2 and a word on each variable that is missing, wrong or
+Each process checks all of it at its start, and ends with code 2 and a line on each variable that is missing, wrong or
 not known: a typo is an error, and the nearest known name is said. To check without starting:
 
 ```sh

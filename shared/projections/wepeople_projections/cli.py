@@ -84,7 +84,7 @@ def run_projection(
     """Build a projection's tables from the stream, and keep them up to date until Ctrl-C.
 
     They are in the schema NAME_vN. It goes on where it stopped, whatever stopped it; several of this command share the
-    work. What `--from` and the others choose is kept: leave them away when it goes on. With `--to` it ends there. A
+    work. What `--from` and the others choose is kept: leave them out when it goes on. With `--to` it ends there. A
     TIME is such as 2026-04-01 or 2026-04-01T09:00Z, in UTC unless it says otherwise.
 
     Examples: `wepeople projection run deploys.py` or `wepeople projection run deploys.py --from 2026-04-01 --org Acme`

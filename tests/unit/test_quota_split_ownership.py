@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nats.errors import NoRespondersError
 
 from tests.support.simulated_lease import Delays, Link, Server, SimulatedBucket, exchange, quick, seconds_until
-from tests.support.virtual_time import run_in_virtual_time
+from tests.support.virtual_time import in_virtual_time, run_in_virtual_time
 from wepeople_chassis.broker import BROKER_DOWN
 from wepeople_chassis.tasks import end
 from wepeople_quota.bucket import ALL, Entry
@@ -195,61 +195,55 @@ def test_over_splits_never_do_two_answer_for_a_partition_and_its_epochs_only_gro
     run_in_virtual_time(simulate())
 
 
-def test_a_partition_is_answered_for_without_a_pause_while_its_stream_is_split_and_two_processes_know() -> None:
-    async def simulate() -> None:
-        world = World()
-        owner = Process(world, "owner")
-        await seconds_until(lambda: len(owner.epochs()) == len(ALL))
-        standby = Process(world, "standby")
-        await asyncio.sleep(5)
-        for layout in (HALVES, THREE):
-            world.layout = layout
-            for _ in range(500):
-                await asyncio.sleep(0.01)
-                assert owner.epochs().keys() == ALL
-            entries = {stream: world.servers[stream].entry for stream in layout}
-            assert {stream: entry.partitions for stream, entry in entries.items()} == layout
-            assert {entry.owner for entry in entries.values()} == {"owner"}
-        assert standby.epochs() == {}
-        await owner.end(in_order=False)
-        await standby.end(in_order=False)
-
-    run_in_virtual_time(simulate())
+@in_virtual_time
+async def test_a_partition_is_answered_for_without_a_pause_while_its_stream_is_split_and_two_processes_know() -> None:
+    world = World()
+    owner = Process(world, "owner")
+    await seconds_until(lambda: len(owner.epochs()) == len(ALL))
+    standby = Process(world, "standby")
+    await asyncio.sleep(5)
+    for layout in (HALVES, THREE):
+        world.layout = layout
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            assert owner.epochs().keys() == ALL
+        entries = {stream: world.servers[stream].entry for stream in layout}
+        assert {stream: entry.partitions for stream, entry in entries.items()} == layout
+        assert {entry.owner for entry in entries.values()} == {"owner"}
+    assert standby.epochs() == {}
+    await owner.end(in_order=False)
+    await standby.end(in_order=False)
 
 
-def test_what_an_owner_leaves_that_died_with_its_streams_split_is_another_s_as_soon_as_after_any_kill() -> None:
-    async def simulate() -> None:
-        world = World()
-        owner = Process(world, "owner")
-        await seconds_until(lambda: len(owner.epochs()) == len(ALL))
-        standby = Process(world, "standby")
-        await asyncio.sleep(5)
-        await owner.end(in_order=False)
-        world.layout = HALVES
-        assert await seconds_until(lambda: standby.epochs().keys() == ALL) < 5
-        await standby.end(in_order=False)
-
-    run_in_virtual_time(simulate())
+@in_virtual_time
+async def test_what_an_owner_leaves_that_died_with_its_streams_split_is_another_s_as_soon_as_after_any_kill() -> None:
+    world = World()
+    owner = Process(world, "owner")
+    await seconds_until(lambda: len(owner.epochs()) == len(ALL))
+    standby = Process(world, "standby")
+    await asyncio.sleep(5)
+    await owner.end(in_order=False)
+    world.layout = HALVES
+    assert await seconds_until(lambda: standby.epochs().keys() == ALL) < 5
+    await standby.end(in_order=False)
 
 
-def test_who_takes_the_lease_of_a_stream_without_knowing_that_it_was_split_leaves_alone_what_left_it() -> None:
-    async def simulate() -> None:
-        world = World()
-        owner = Process(world, "owner")
-        late = Process(world, "late")
-        await seconds_until(lambda: len(owner.epochs()) == len(ALL))
-        late.delays = lambda: (3600.0, 0.0)
-        await asyncio.sleep(3)
-        world.layout = HALVES
-        await asyncio.sleep(3)
-        assert late.folds.keys() == {"INGEST"}
-        late.looks_at(WHOLE)
-        late.delays = quick
-        await owner.ownerships["INGEST"].hand_over()
-        await seconds_until(lambda: late.epochs().keys() == HALVES["INGEST"])
-        await asyncio.sleep(5)
-        assert owner.epochs().keys() == HALVES["INGEST_8"]
-        await owner.end(in_order=False)
-        await late.end(in_order=False)
-
-    run_in_virtual_time(simulate())
+@in_virtual_time
+async def test_who_takes_the_lease_of_a_stream_without_knowing_that_it_was_split_leaves_alone_what_left_it() -> None:
+    world = World()
+    owner = Process(world, "owner")
+    late = Process(world, "late")
+    await seconds_until(lambda: len(owner.epochs()) == len(ALL))
+    late.delays = lambda: (3600.0, 0.0)
+    await asyncio.sleep(3)
+    world.layout = HALVES
+    await asyncio.sleep(3)
+    assert late.folds.keys() == {"INGEST"}
+    late.looks_at(WHOLE)
+    late.delays = quick
+    await owner.ownerships["INGEST"].hand_over()
+    await seconds_until(lambda: late.epochs().keys() == HALVES["INGEST"])
+    await asyncio.sleep(5)
+    assert owner.epochs().keys() == HALVES["INGEST_8"]
+    await owner.end(in_order=False)
+    await late.end(in_order=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.virtual_time import run_in_virtual_time
+from tests.support.virtual_time import in_virtual_time
 from wepeople_chassis.stream import Batch, StreamMoved, StreamState
 from wepeople_chassis.tasks import end
 from wepeople_contracts.subjects import PARTITIONS
@@ -50,22 +50,20 @@ class Server:
         return self.states
 
 
-def test_only_what_left_by_a_split_that_was_ended_is_not_kept_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def simulate() -> None:
-        server, parts = Server(monkeypatch), dict[str, Any]()
-        shards = Shards(NOBODY, Part, parts)  # type: ignore[arg-type]
-        shards.settle(server.states, asked_at_ns=1)
-        watching = asyncio.create_task(shards.live())
-        for server.states in ([CUT], [WHOLE], [CUT], [WHOLE, NEW]):
-            await asyncio.sleep(5)
-            assert {name: part.fold.partitions for name, part in parts.items()} == {"INGEST": ALL}
-        server.states = [CUT, NEW]
+@in_virtual_time
+async def test_only_what_left_by_a_split_that_was_ended_is_not_kept_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, parts = Server(monkeypatch), dict[str, Any]()
+    shards = Shards(NOBODY, Part, parts)  # type: ignore[arg-type]
+    shards.settle(server.states, asked_at_ns=1)
+    watching = asyncio.create_task(shards.live())
+    for server.states in ([CUT], [WHOLE], [CUT], [WHOLE, NEW]):
         await asyncio.sleep(5)
-        assert {name: part.fold.partitions for name, part in parts.items()} == {"INGEST": LOWER, "INGEST_8": UPPER}
-        await end([watching])
-        await shards.end()
-
-    run_in_virtual_time(simulate())
+        assert {name: part.fold.partitions for name, part in parts.items()} == {"INGEST": ALL}
+    server.states = [CUT, NEW]
+    await asyncio.sleep(5)
+    assert {name: part.fold.partitions for name, part in parts.items()} == {"INGEST": LOWER, "INGEST_8": UPPER}
+    await end([watching])
+    await shards.end()
 
 
 async def test_how_a_stream_stands_is_not_said_while_one_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,32 +74,30 @@ async def test_how_a_stream_stands_is_not_said_while_one_is_cut(monkeypatch: pyt
         await settled_state(NOBODY, "INGEST")
 
 
-def test_a_fold_that_met_a_cut_waits_and_reads_on_in_the_same_stream_once_that_is_undone() -> None:
-    async def simulate() -> None:
-        fold, cut = fold_of(WHOLE), asyncio.Event()
+@in_virtual_time
+async def test_a_fold_that_met_a_cut_waits_and_reads_on_in_the_same_stream_once_that_is_undone() -> None:
+    fold, cut = fold_of(WHOLE), asyncio.Event()
 
-        class Reader:
-            async def batches(self) -> AsyncGenerator[Batch]:
-                if cut.is_set():
-                    raise StreamMoved("INGEST", UPPER)
-                yield Batch([], 100, 0)
-                await cut.wait()
+    class Reader:
+        async def batches(self) -> AsyncGenerator[Batch]:
+            if cut.is_set():
                 raise StreamMoved("INGEST", UPPER)
+            yield Batch([], 100, 0)
+            await cut.wait()
+            raise StreamMoved("INGEST", UPPER)
 
-        fold._reader = lambda **_: Reader()  # type: ignore[method-assign, assignment]
-        following = asyncio.create_task(fold.follow())
+    fold._reader = lambda **_: Reader()  # type: ignore[method-assign, assignment]
+    following = asyncio.create_task(fold.follow())
+    await fold.reach(100)
+    cut.set()
+    await asyncio.sleep(5)
+    fold.through = 0
+    cut.clear()
+    await asyncio.sleep(5)
+    assert fold.through == 0
+    fold.settle(WHOLE)
+    fold.ends(WHOLE, asked_at_ns=1)
+    async with asyncio.timeout(5):
         await fold.reach(100)
-        cut.set()
-        await asyncio.sleep(5)
-        fold.through = 0
-        cut.clear()
-        await asyncio.sleep(5)
-        assert fold.through == 0
-        fold.settle(WHOLE)
-        fold.ends(WHOLE, asked_at_ns=1)
-        async with asyncio.timeout(5):
-            await fold.reach(100)
-        assert {ledger.position.sequence for ledger in fold.ledgers.values()} == {100}
-        await end([following])
-
-    run_in_virtual_time(simulate())
+    assert {ledger.position.sequence for ledger in fold.ledgers.values()} == {100}
+    await end([following])

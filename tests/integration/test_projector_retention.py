@@ -112,6 +112,7 @@ async def test_months_are_listed_planned_and_dropped_by_hand_and_it_is_said_from
         ("either", 3, "2026-01-01", False),
         ("no day", None, "soon", False),
         ("one piece", None, "2019-01-01", False),
+        ("has not come yet", None, f"{NOW.year + 1}-01-01", False),
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_words(

@@ -59,6 +59,8 @@ def _named(drop_before: str) -> date:
         day = date.fromisoformat(drop_before)
     except ValueError:
         fail(f"{drop_before!r} is no day, such as 2026-04-01.")
+    if day > datetime.now(UTC).date():
+        fail(f"{day} has not come yet: what happens until then would be dropped, too, and not be written any more.")
     if day.year < FIRST_YEAR:
         fail(f"What was before {FIRST_YEAR} is one piece, which goes as a whole: name a day of {FIRST_YEAR} or later.")
     return day.replace(day=1)

@@ -5,12 +5,15 @@ that they have; each alert is tested and explained. What the alerts do is tested
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+from prometheus_client.metrics import MetricWrapperBase
 
 import wepeople_archiver.metrics
 import wepeople_auth.metrics
@@ -19,7 +22,7 @@ import wepeople_gateway.metrics
 import wepeople_projections.replay.watched
 import wepeople_projector.metrics
 import wepeople_quota.metrics
-from wepeople_chassis.metrics import Described, metrics_of
+from wepeople_chassis.tallies import SpreadMetric, TallyMetric
 
 ROOT = Path(__file__).parents[2]
 OBSERVE = ROOT / "deploy/observe"
@@ -46,6 +49,27 @@ FOREIGN = {
     "node_filesystem_size_bytes": {"fstype", "mountpoint"},
 }
 """Metrics that are not ours, with labels that we name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a metric is, as it is scraped."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    documentation: str
+
+
+def metrics_of(module: ModuleType) -> Iterator[Described]:
+    """The metrics that a module defines, in order: its constants. What is bound of them has names in lower case."""
+    for name, value in vars(module).items():
+        if name.isupper() and isinstance(value, TallyMetric | SpreadMetric):
+            yield Described(value.name, value.kind, value.labelnames, value.documentation)
+        elif name.isupper() and isinstance(value, MetricWrapperBase):
+            # The client leaves `_total` off a counter's own name.
+            scraped = f"{value._name}_total" if value._type == "counter" else value._name
+            yield Described(scraped, str(value._type), tuple(value._labelnames), value._documentation)
 
 
 METRICS = {metric.name: metric for module in SERVICES.values() for metric in metrics_of(module)}

@@ -5,14 +5,8 @@ tallies (`tallies.py`), bound once; what is only looked at is measured when it i
 """
 
 import logging
-from collections.abc import Iterator
-from dataclasses import dataclass
-from types import ModuleType
 
 from prometheus_client import Counter, Gauge, disable_created_metrics
-from prometheus_client.metrics import MetricWrapperBase
-
-from wepeople_chassis.tallies import SpreadMetric, TallyMetric
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -39,24 +33,3 @@ class LineCounter(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Count one."""
         LOG_LINES.labels(record.levelname.lower()).inc()
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """What a metric is, as it is scraped."""
-
-    name: str
-    kind: str
-    labels: tuple[str, ...]
-    documentation: str
-
-
-def metrics_of(module: ModuleType) -> Iterator[Described]:
-    """The metrics that a module defines, in order: its constants. What is bound of them has names in lower case."""
-    for name, value in vars(module).items():
-        if name.isupper() and isinstance(value, TallyMetric | SpreadMetric):
-            yield Described(value.name, value.kind, value.labelnames, value.documentation)
-        elif name.isupper() and isinstance(value, MetricWrapperBase):
-            # The client leaves `_total` off a counter's own name.
-            scraped = f"{value._name}_total" if value._type == "counter" else value._name
-            yield Described(scraped, str(value._type), tuple(value._labelnames), value._documentation)

@@ -40,7 +40,7 @@ COMPOSE := docker compose --file deploy/compose/compose.yaml
 SECRETS := deploy/compose/secrets
 
 images:
-	WEPEOPLE_REVISION=$$(git rev-parse HEAD) $(COMPOSE) build --quiet
+	WEPEOPLE_REVISION=$$(git rev-parse HEAD) $(COMPOSE) --file deploy/compose/compose.archive.yaml build --quiet
 
 # Again it keeps what is there and adds what is missing.
 secrets:

@@ -6,7 +6,8 @@ from pathlib import Path
 from wepeople_chassis.configuration import document
 from wepeople_chassis.settings_check import is_secret, known_settings, variable_of
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 CONFIGURATION = DOCS / "configuration.md"
 ROW = re.compile(r"^\| `(WEPEOPLE_[A-Z_0-9]+)` \|(.*)\|$", re.MULTILINE)
 
@@ -39,8 +40,9 @@ def test_secrets_are_marked_and_no_default_is_shown_of_them() -> None:
 
 def test_no_page_names_a_setting_that_does_not_exist() -> None:
     known = {variable_of(field) for cls in known_settings().values() for field in cls.model_fields}
+    composed = "".join(file.read_text() for file in (ROOT / "deploy/compose").glob("*.yaml"))
     # Compose has variables of its own, which never reach a container.
-    for page in DOCS.glob("*.md"):
-        if page.name != "compose.md":
-            named = set(re.findall(r"WEPEOPLE_[A-Z_0-9]*[A-Z0-9]\b(?!…)", page.read_text()))
-            assert named - known == set(), page.name
+    known |= set(re.findall(r"\$\{(WEPEOPLE_[A-Z_0-9]+)", composed))
+    for page in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")]:
+        named = set(re.findall(r"\bWEPEOPLE_[A-Z_0-9]*[A-Z0-9]\b(?!…)", page.read_text()))
+        assert named - known == set(), page.name

@@ -1,4 +1,7 @@
-"""Where a request is: the rows about it, the answers about it, and the broadcast that says how far the models are."""
+"""Where a request is: the rows about it, the answers about it, and the broadcast that says how far the models are.
+
+One projector for all; each test has an org of its own.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +12,7 @@ import msgspec
 import pytest
 from psycopg import AsyncConnection
 
-from tests.support.fresh import Fresh
+from tests.support.fresh import Fresh, Template, fresh_system
 from tests.support.projecting import Projecting, projector_process, running_projector
 from tests.support.read_models import eventually, query
 from tests.support.stored import envelope, founded, raw
@@ -24,9 +27,16 @@ ROW = raw({"eventType": "x", "category": "code", "actor": {"externalId": "e"}})
 BAD = b'{"eventType": "\\ud83d", "note": "\\u0000", "actor":  {}}'
 
 
-@pytest.fixture
-async def projecting(fresh: Fresh, tmp_path: Path) -> AsyncIterator[Projecting]:
-    async with running_projector(fresh.nats_url, fresh.dsn("projector"), fresh.admin_dsn, tmp_path) as running:
+@pytest.fixture(scope="module")
+async def home(template: Template) -> AsyncIterator[Fresh]:
+    async with fresh_system(template) as ready:
+        yield ready
+
+
+@pytest.fixture(scope="module")
+async def projecting(home: Fresh, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Projecting]:
+    folder = tmp_path_factory.mktemp("projector")
+    async with running_projector(home.nats_url, home.dsn("projector"), home.admin_dsn, folder) as running:
         yield running
 
 
@@ -55,10 +65,10 @@ async def refused_with(projecting: Projecting, request: Envelope, **other: str) 
     return refused.value.error.code
 
 
-async def test_a_request_is_shown_with_what_became_of_its_rows(fresh: Fresh, projecting: Projecting, org: str) -> None:
+async def test_a_request_is_shown_with_what_became_of_its_rows(home: Fresh, projecting: Projecting, org: str) -> None:
     request = with_rejected(envelope(org, [ROW, ROW]), BAD)
     sequence = await projecting.stored_and_applied(founded(org), request)
-    [row] = await query(fresh.dsn("operator"), "SELECT * FROM live.requests")
+    [row] = await query(home.dsn("operator"), "SELECT * FROM live.requests WHERE org_id = %(org)s", {"org": org})
     projected_at = row.pop("projected_at")
     assert row == {
         "request_id": request.request_id,
@@ -76,10 +86,11 @@ async def test_a_request_is_shown_with_what_became_of_its_rows(fresh: Fresh, pro
     assert (status.projected_at, status.received_at) == (projected_at, row["received_at"])
 
 
-async def test_rejected_rows_are_kept_as_they_were_received(fresh: Fresh, projecting: Projecting, org: str) -> None:
+async def test_rejected_rows_are_kept_as_they_were_received(home: Fresh, projecting: Projecting, org: str) -> None:
     request = with_rejected(envelope(org, [ROW]), BAD, b"17")
     sequence = await projecting.stored_and_applied(founded(org), request)
-    first, second = await query(fresh.dsn("operator"), "SELECT * FROM live.rejects ORDER BY row_index")
+    statement = "SELECT * FROM live.rejects WHERE org_id = %(org)s ORDER BY row_index"
+    first, second = await query(home.dsn("operator"), statement, {"org": org})
     assert (first["raw"], second["raw"]) == (BAD.decode(), "17")
     assert (first["row_index"], first["code"], first["field"]) == (1, "invalid_body", "eventType")
     assert (first["message"], first["retryable"]) == ("eventType '\N{REPLACEMENT CHARACTER}' is none.", False)
@@ -98,17 +109,19 @@ async def test_a_rejected_row_goes_with_the_next_message_of_its_org_past_its_tim
         old=requests[0].request_id,
     )
     await projecting.stored_and_applied(envelope(org, [ROW]))
-    kept = await projecting.rows("SELECT request_id FROM live.rejects ORDER BY sequence")
+    kept = await projecting.rows(
+        "SELECT request_id FROM live.rejects WHERE org_id = %(org)s ORDER BY sequence", org=org
+    )
     assert [row["request_id"] for row in kept] == [request.request_id for request in requests[1:]]
 
 
 async def test_a_rejected_row_that_is_no_text_is_parked(projecting: Projecting, org: str) -> None:
     await projecting.stored_and_applied(founded(org), with_rejected(envelope(org, [ROW]), b"\xff", BAD))
-    [parked] = await projecting.rows("SELECT row_index, reason FROM live.parked")
+    [parked] = await projecting.rows("SELECT row_index, reason FROM live.parked WHERE org_id = %(org)s", org=org)
     assert (parked["row_index"], "is not text" in parked["reason"]) == (1, True)
-    [kept] = await projecting.rows("SELECT row_index FROM live.rejects")
+    [kept] = await projecting.rows("SELECT row_index FROM live.rejects WHERE org_id = %(org)s", org=org)
     assert kept["row_index"] == 2
-    assert len(await projecting.rows("SELECT FROM live.timeline")) == 1
+    assert len(await projecting.rows("SELECT FROM live.timeline WHERE org_id = %(org)s", org=org)) == 1
 
 
 async def test_a_request_of_another_app_or_org_is_not_found(projecting: Projecting, org: str) -> None:
@@ -119,7 +132,7 @@ async def test_a_request_of_another_app_or_org_is_not_found(projecting: Projecti
     assert await refused_with(projecting, request, request_id=new_request_id()) == "not_found"
 
 
-async def test_a_request_that_was_just_stored_is_waited_for(fresh: Fresh, projecting: Projecting, org: str) -> None:
+async def test_a_request_that_was_just_stored_is_waited_for(home: Fresh, projecting: Projecting, org: str) -> None:
     await projecting.stored_and_applied(founded(org))
     requests = [envelope(org, [ROW] * 300) for _ in range(10)]
     await projecting.store(*requests)
@@ -128,11 +141,11 @@ async def test_a_request_that_was_just_stored_is_waited_for(fresh: Fresh, projec
 
 
 async def test_while_the_read_models_stand_still_nothing_is_said_to_be_missing(
-    fresh: Fresh, projecting: Projecting, org: str
+    home: Fresh, projecting: Projecting, org: str
 ) -> None:
     await projecting.stored_and_applied(founded(org))
     request = envelope(org, [ROW])
-    async with _standing_still(fresh):
+    async with _standing_still(home):
         await projecting.store(request)
         assert await refused_with(projecting, request) == "unavailable"
     assert (await ask(projecting, request)).request_id == request.request_id
@@ -143,12 +156,10 @@ async def test_what_is_not_a_question_is_answered_so(projecting: Projecting) -> 
     assert b'"invalid"' in reply.data
 
 
-async def test_of_several_projectors_one_answers(
-    fresh: Fresh, projecting: Projecting, org: str, tmp_path: Path
-) -> None:
+async def test_of_several_projectors_one_answers(home: Fresh, projecting: Projecting, org: str, tmp_path: Path) -> None:
     request = envelope(org, [ROW])
     await projecting.stored_and_applied(founded(org), request)
-    second = projector_process(fresh.nats_url, fresh.dsn("projector"), tmp_path, "second")
+    second = projector_process(home.nats_url, home.dsn("projector"), tmp_path, "second")
     second.start()
     try:
         await eventually(lambda: _log(second), lambda log: '"event": "ready"' in log)
@@ -165,6 +176,8 @@ async def test_of_several_projectors_one_answers(
         assert replies.pending_msgs == 0
     finally:
         await second.stop()
+        projecting.process.start()
+        await projecting.process.wait_ready(projecting.connection)
 
 
 async def test_positions_are_broadcast_at_the_start_after_each_commit_and_when_idle(
@@ -194,9 +207,9 @@ async def _log(process: ServiceProcess) -> str:
 
 
 @asynccontextmanager
-async def _standing_still(fresh: Fresh) -> AsyncIterator[None]:
+async def _standing_still(home: Fresh) -> AsyncIterator[None]:
     """Nobody can write a request while this lasts; reading goes on."""
-    async with await AsyncConnection.connect(fresh.admin_dsn) as connection:
+    async with await AsyncConnection.connect(home.admin_dsn) as connection:
         await connection.execute("LOCK TABLE live_v1.requests IN EXCLUSIVE MODE")
         yield
 
@@ -216,6 +229,8 @@ async def test_when_a_request_was_projected_is_kept_for_fourteen_days_and_then_a
     projecting.process.start()
     await projecting.process.wait_ready(projecting.connection)
 
-    kept = await projecting.rows("SELECT committed_at FROM live_v1.commits")
+    kept = await projecting.rows(
+        "SELECT committed_at FROM live_v1.commits WHERE partition = %(at)s", at=partition_of(org)
+    )
     assert len(kept) == 1
     assert {(await ask(projecting, request)).projected_at for request in requests} == {kept[0]["committed_at"]}

@@ -94,6 +94,11 @@ def test_a_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 def test_a_file_a_module_and_a_target_of_make_are_there(page: Path) -> None:
     codes = [*fenced(page.read_text("utf-8")).splitlines(), *inline(page.read_text("utf-8"))]
     words = {word.rstrip("/,;").split("::")[0] for code in codes for word in code.split()}
+    words |= set(
+        re.findall(
+            r"\b[a-z]+/[\w/.-]+\.(?:py|sql|ya?ml|json)\b", re.sub(r"`[^`]*`|\([^)]*\)", "", page.read_text("utf-8"))
+        )
+    )
     paths = {word for word in words if word.startswith(tuple(f"{folder}/" for folder in FOLDERS)) and "…" not in word}
     missing = [path for path in paths - {*IGNORED_BY_GIT} if not any(list(folder.glob(path)) for folder in SEARCHED)]
     assert missing == []

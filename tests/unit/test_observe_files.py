@@ -115,6 +115,12 @@ def test_an_expression_reads_metrics_that_are_there_by_labels_that_they_have(whe
     assert labels <= TARGET_LABELS.union(*(KNOWN[name] for name in read))
 
 
+def test_compose_tells_both_projectors_how_long_events_are_kept() -> None:
+    services = yaml.safe_load((OBSERVE.parent / "compose/compose.yaml").read_text())["services"]
+    for name in ("projector", "projector-2"):
+        assert services[name]["environment"]["WEPEOPLE_KEEP_EVENTS_DAYS"] == "${WEPEOPLE_KEEP_EVENTS_DAYS:-}"
+
+
 def test_what_is_named_must_be_there() -> None:
     assert metrics_in("sum by (scope) (rate(wepeople_nothing_bucket[5m])) > up") == {"wepeople_nothing", "up"}
 

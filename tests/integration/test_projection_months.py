@@ -194,20 +194,23 @@ async def test_a_month_that_a_reader_holds_stays_until_it_lets_go_and_nobody_wai
     await ground.store(founded(ORG), at("2026-03-01T00:00:00Z", "2026-06-01T00:00:00Z"))
     await ground.build(monthly)
     overdue: list[int] = []
-    job = asyncio.create_task(retention(ground, monthly, overdue).run())
-    try:
-        async with await AsyncConnection.connect(ground.admin_dsn) as slow:
-            await slow.execute("SELECT count(*) FROM monthly_v1.happened")
+    async with await AsyncConnection.connect(ground.admin_dsn) as slow:
+        await slow.execute("SELECT count(*) FROM monthly_v1.happened")
+        job = asyncio.create_task(retention(ground, monthly, overdue).run())
+        try:
             await eventually(
                 lambda: ground.rows("SELECT"), lambda _: len(overdue) > 2, within_seconds=10, what="it tried again"
             )
             async with asyncio.timeout(5):
                 assert await happened(ground) == ["2026-03", "2026-06"], "others read beside it"
             assert set(overdue) == {1}
-        await eventually(lambda: pieces(ground), lambda _: overdue[-1] == 0, within_seconds=10, what="the month goes")
-        assert await pieces(ground) == ["2026-06"]
-    finally:
-        job.cancel()
+            await slow.commit()
+            await eventually(
+                lambda: pieces(ground), lambda _: overdue[-1] == 0, within_seconds=10, what="the month goes"
+            )
+            assert await pieces(ground) == ["2026-06"]
+        finally:
+            job.cancel()
 
 
 async def test_readers_and_writers_see_no_error_while_months_go(ground: Ground) -> None:

@@ -7,7 +7,7 @@ from nats.js.api import PubAck
 
 from tests.support.lone_stream import Server, eventually
 from wepeople_chassis.broker import NatsAddress, connect
-from wepeople_chassis.stream import StreamState, state_of
+from wepeople_chassis.stream import StreamState, jetstream, state_of
 from wepeople_contracts.subjects import STREAMS
 from wepeople_provision.stream import provision_streams
 from wepeople_provision.stream_copy import backup, restore
@@ -32,6 +32,13 @@ async def test_a_restored_stream_has_another_identity_and_the_same_messages(conn
     before, after = await restored(connection, tmp_path / "copy")
     assert (after.messages, after.last_sequence) == (before.messages, before.last_sequence) == (1, 1)
     assert after.identity != before.identity
+
+
+async def test_a_restored_stream_is_not_told_by_its_creation_of_which_each_server_of_a_cluster_has_another(
+    connection: Client, tmp_path: Path
+) -> None:
+    _, after = await restored(connection, tmp_path / "copy")
+    assert after.identity != (await jetstream(connection, "STREAM.INFO.INGEST", {}))["created"]
 
 
 async def test_a_restored_stream_knows_no_message_ids(connection: Client, tmp_path: Path) -> None:

@@ -183,12 +183,12 @@ async def _restore(connection: Client, copy: Copy) -> Extent:
 
 def _as_another(described: Mapping[str, Any]) -> dict[str, Any]:
     """With an identity that no stream had: a copy may lack what was read before, and is another stream until `adopt`
-    has compared. It goes with the request, so that at no moment anybody reads on in it as if it were the lost one.
+    has compared. It goes with the request, so that at no moment anybody reads on in it as if it were the lost one; and
+    in a cluster each server gives what it restored a time of creation of its own, which is none to tell it by.
     """
-    config, metadata = described["config"], own_metadata(described["config"])
-    if IDENTITY in metadata:
-        metadata |= {IDENTITY: f"restored {datetime.now(UTC).isoformat()} {secrets.token_hex(4)}"}
-    return {**described, "config": config | {"metadata": metadata}}
+    identity = f"restored {datetime.now(UTC).isoformat()} {secrets.token_hex(4)}"
+    metadata = own_metadata(described["config"]) | {IDENTITY: identity}
+    return {**described, "config": described["config"] | {"metadata": metadata}}
 
 
 def _chunks(content: BinaryIO) -> Iterator[bytes]:

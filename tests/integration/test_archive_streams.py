@@ -118,7 +118,9 @@ async def each(ground: Ground, wanted: Callable[[StreamState], int]) -> list[int
     return [wanted(stream) for stream in await stream_states(ground.connection)]
 
 
-@pytest.mark.parametrize("before_the_split", ["nothing was trimmed", "it was trimmed"])
+@pytest.mark.parametrize(
+    "before_the_split", ["it was trimmed", pytest.param("nothing was trimmed", marks=pytest.mark.slow)]
+)
 async def test_a_split_stream_is_archived_on_and_trimmed_and_a_build_has_what_one_had_before(
     ground: Ground, archive: Archive, before_the_split: str
 ) -> None:

@@ -11,6 +11,7 @@ from tests.support.servers import Servers, running_servers
 from tests.support.system import RunningSystem, running_system
 
 SERVERS_ARE_GIVEN = os.environ.get("WP_TEST_SERVERS") == "external"
+MIN_WORKERS = 3
 MAX_WORKERS = 4
 
 
@@ -25,9 +26,9 @@ def pytest_configure() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """How many processes `make test` shares the files among, each with servers of its own; 0 is this one alone.
 
-    Tests wait more than they compute, so that two cores bear two.
+    Tests wait more than they compute, so that two cores bear three.
     """
-    return 0 if SERVERS_ARE_GIVEN else max(2, min(MAX_WORKERS, (os.cpu_count() or 1) // 2))
+    return 0 if SERVERS_ARE_GIVEN else max(MIN_WORKERS, min(MAX_WORKERS, (os.cpu_count() or 1) // 2))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,7 +18,7 @@ from wepeople_contracts.ids import message_id, new_id
 from wepeople_contracts.quota import Reserve
 from wepeople_contracts.subjects import PARTITIONS, reserve_subject
 from wepeople_embedded.services import ServiceProcess
-from wepeople_provision.stream_split import split_stream
+from wepeople_provision.stream_split import carry_out, splits_due
 from wepeople_quota.bucket import Bucket
 
 SUBJECT = "scale"
@@ -30,7 +30,8 @@ _MICROSECONDS = 1e6
 
 async def measure_owners(ground: Ground, twin: ServiceProcess, plan: Plan, tell: Tell) -> list[Finding]:
     """One owner of two streams, then two owners, in turns."""
-    await split_stream(ground.connection, "INGEST")
+    [split] = await splits_due(ground.connection, "INGEST", None)
+    await carry_out(ground.connection, split)
     streams = [state.name for state in await stream_states(ground.connection)]
     only = ground.system.services["quota"]
     one: list[float] = []

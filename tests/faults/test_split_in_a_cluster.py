@@ -1,8 +1,6 @@
 """A stream with three copies is split under load, while a node is away, and its new leader is lost right after."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
@@ -14,39 +12,10 @@ from wepeople_chassis.broker import BROKER_DOWN, NatsAddress, connect
 from wepeople_chassis.stream import StreamError, state_of, stream_states
 from wepeople_gateway.ingest.publish import Publisher
 from wepeople_provision.errors import ProvisionError
-from wepeople_provision.stream import provision_streams
 from wepeople_provision.stream_api import ask, streams_there
-from wepeople_provision.stream_plan import Wishes
 from wepeople_provision.stream_split import carry_out, unfinished
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-
-@pytest.fixture
-async def cluster(tmp_path: Path) -> AsyncIterator[NatsCluster]:
-    running = NatsCluster(tmp_path)
-    try:
-        await running.start()
-        yield running
-    finally:
-        await running.stop()
-
-
-@pytest.fixture
-async def connection(cluster: NatsCluster) -> AsyncIterator[Client]:
-    """As a guest, who may do everything; the stream has three copies."""
-    connected = await connect(NatsAddress(cluster.url), "tests")
-
-    async def provisioned() -> bool:
-        try:
-            await provision_streams(connected, Wishes(replicas=len(NODES)))
-        except (ProvisionError, *BROKER_DOWN):
-            return False
-        return True
-
-    await eventually(provisioned, bool, within_seconds=60, what="a stream with three copies")
-    yield connected
-    await connected.close()
 
 
 async def copies(connection: Client, stream: str) -> int:

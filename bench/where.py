@@ -39,7 +39,6 @@ WORK = (
     ("psycopg", "Postgres client"),
     ("/nats/", "NATS client"),
     ("/aiohttp/", "HTTP server"),
-    ("faststream", "FastStream"),
     ("structlog", "logging"),
 )
 

@@ -44,14 +44,16 @@ async def measure_gateway(plan: Plan, tell: Tell) -> list[Finding]:
 async def _measure_shape(shape: Shape, ground: Ground, bare_port: int, tell: Tell) -> list[Finding]:
     ours, limits = [], []
     cpu: list[float] = []
+    quota_cpu: list[float] = []
     generator: list[float] = []
     spec = spec_of(shape, ground)
-    gateway = ground.system.services["gateway"].child.pid
+    gateway, quota = (ground.system.services[name].child.pid for name in ("gateway", "quota"))
     for number in range(1, shape.rounds + 1):
         tell(f"gateway, {shape.name}: round {number} of {shape.rounds}")
-        before = cpu_seconds(gateway)
+        before, quota_before = cpu_seconds(gateway), cpu_seconds(quota)
         result = await run_load(spec)
         cpu.append((cpu_seconds(gateway) - before) / result.rows * _MICROSECONDS)
+        quota_cpu.append((cpu_seconds(quota) - quota_before) / result.rows * _MICROSECONDS)
         ours.append(result.per_second)
         limit = await run_load(replace(spec, port=bare_port, path=bare.PATH))
         limits.append(limit.per_second)
@@ -64,6 +66,7 @@ async def _measure_shape(shape: Shape, ground: Ground, bare_port: int, tell: Tel
         figure(SUBJECT, f"{shape.name}: CPU of the gateway", "µs/row", cpu, cpu_bound),
     ]
     if is_guides_own:
+        findings.append(figure(SUBJECT, f"{shape.name}: CPU of quota", "µs/row", quota_cpu))
         name = f"{shape.name}: CPU of the load generator, at the bare limit"
         findings.append(figure(SUBJECT, name, "% of a core", generator))
     return findings

@@ -229,8 +229,6 @@ async def test_when_a_request_was_projected_is_kept_for_fourteen_days_and_then_a
     projecting.process.start()
     await projecting.process.wait_ready(projecting.connection)
 
-    kept = await projecting.rows(
-        "SELECT committed_at FROM live_v1.commits WHERE partition = %(at)s", at=partition_of(org)
-    )
+    kept = await projecting.rows("SELECT committed_at FROM live_v1.commits WHERE org_id = %(org)s", org=org)
     assert len(kept) == 1
     assert {(await ask(projecting, request)).projected_at for request in requests} == {kept[0]["committed_at"]}

@@ -17,7 +17,7 @@ from wepeople_archiver.settings import ArchiverSettings
 from wepeople_chassis.broker import BROKER_DOWN, close, connect, serve_ready, wait_for_stop_signal
 from wepeople_chassis.logging import configure_logging, get_logger
 from wepeople_chassis.ops import Check, Ops, nats_answers, start_ops, stream_answers
-from wepeople_chassis.stream import StreamError, StreamMoved, takers
+from wepeople_chassis.stream import StreamError, StreamMoved, taking_streams
 from wepeople_chassis.tasks import run_together
 
 log = get_logger(__name__)
@@ -66,8 +66,8 @@ async def _all_streams(connection: Client, kept: Archive, settings: ArchiverSett
     is_ready = False
     while True:
         try:
-            states = {state.name: state for state in (await takers(connection)).values()}
-            working[:] = [StreamArchiver(connection, kept, state, limits) for state in states.values()]
+            states = await taking_streams(connection)
+            working[:] = [StreamArchiver(connection, kept, state, limits) for state in states]
             if not is_ready:
                 await serve_ready(connection, SERVICE)
                 ops.works()

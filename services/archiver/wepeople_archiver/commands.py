@@ -20,7 +20,7 @@ from wepeople_archiver.trimming import Plan
 from wepeople_archiver.verifying import verify
 from wepeople_chassis.archive_settings import archive_settings
 from wepeople_chassis.operator import Operator, fail, operator_connection, run, show, stderr, stdout
-from wepeople_chassis.stream import StreamError, StreamState, takers
+from wepeople_chassis.stream import StreamError, StreamState, takers, taking_streams
 
 _MIB = 1024 * 1024
 _SHOWN_LIMITS = 3
@@ -116,7 +116,7 @@ def trim_streams(*, keep_days: float, left_behind: Sequence[str], yes: bool, as_
 async def _plans(
     connection: Client, archive: Archive, operator: Operator, keep_days: float, left_behind: Sequence[str]
 ) -> list[tuple[StreamState, Plan]]:
-    streams = list({stream.name: stream for stream in (await takers(connection)).values()}.values())
+    streams = await taking_streams(connection)
     try:
         readers = await all_readers(operator.postgres_dsn, identities(streams))
     except psycopg.Error as error:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from wepeople_chassis.operator import Operator, fail, show, stdout
-from wepeople_chassis.stream import Batch, StreamMoved, StreamState, takers
+from wepeople_chassis.stream import Batch, StreamMoved, StreamState, taking_streams
 from wepeople_projections.commands.session import long_command, owner_dsn
 from wepeople_projections.commands.targets import Target, TargetError, all_targets, code_of
 from wepeople_projections.commands.verify import alone
@@ -30,7 +30,7 @@ def prove_system(as_json: bool) -> None:
             async with alone(place, target):
                 proof = await prove(place, code_of(target, None).definition, target.schema)
                 await remember(place, target.schema, proof)
-            streams = list({stream.name: stream for stream in (await takers(place.stream)).values()}.values())
+            streams = await taking_streams(place.stream)
             certificate = _of_tables(target, proof, streams)
             if certificate.difference is None:
                 try:

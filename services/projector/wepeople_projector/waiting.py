@@ -7,7 +7,7 @@ from contextlib import aclosing
 from nats.aio.client import Client
 
 from wepeople_chassis.reader import StreamReader
-from wepeople_chassis.stream import StoredMessage, StreamState, takers
+from wepeople_chassis.stream import StoredMessage, StreamState, taking_streams
 from wepeople_chassis.tasks import end
 from wepeople_contracts.envelope import decode
 from wepeople_contracts.subjects import STREAM_SUBJECTS
@@ -23,8 +23,8 @@ async def find_waiting(connection: Client, request_id: str, positions: Mapping[i
     """The message of a request among those after each partition's position; `SearchTooLong` when they are too many,
     `TimeoutError` while no stream takes some partition, where it may be.
     """
-    streams = {state.name: state for state in (await takers(connection)).values()}
-    searches = [asyncio.create_task(_search(connection, request_id, state, positions)) for state in streams.values()]
+    streams = await taking_streams(connection)
+    searches = [asyncio.create_task(_search(connection, request_id, state, positions)) for state in streams]
     try:
         async with asyncio.timeout(SEARCH_SECONDS):
             for search in asyncio.as_completed(searches):

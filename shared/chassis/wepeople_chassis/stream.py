@@ -161,6 +161,11 @@ async def takers(connection: Client) -> dict[int, StreamState]:
     return found
 
 
+async def taking_streams(connection: Client) -> list[StreamState]:
+    """The streams that `takers` tells, each once, in the order of their first partition."""
+    return list({state.name: state for state in (await takers(connection)).values()}.values())
+
+
 async def stream_of(connection: Client, partition: int) -> StreamState:
     """The stream that takes a partition. `StreamError` if there is no stream, `NobodyTakes` while none takes it, as in
     the moment in which one is split.
